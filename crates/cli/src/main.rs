@@ -1,0 +1,2 @@
+//! toolsmith
+fn main() {}
