@@ -1,0 +1,67 @@
+//! What stops preparation altogether. A single bad record is not an error of this kind: it is a [`crate::Refusal`].
+
+use std::io;
+use std::path::PathBuf;
+
+/// Preparation could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The operating system refused to read a data file.
+    #[error("{}: cannot be read: {source}. Check the path and its permissions", path.display())]
+    Read {
+        /// The data file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A folder stands where a file was expected.
+    #[error("{}: is a folder; expected a JSON or JSONL file. Name the files in it", path.display())]
+    IsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The file's content is no JSON text.
+    #[error(
+        "{}: holds {found}; expected a JSON array, JSON lines, or either of them gzipped (UTF-8). Convert it first",
+        path.display()
+    )]
+    NotRecords {
+        /// The data file.
+        path: PathBuf,
+        /// What its first bytes show.
+        found: &'static str,
+    },
+    /// The file holds nothing.
+    #[error("{}: is empty; expected at least one record", path.display())]
+    Empty {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// The output cannot be written.
+    #[error("{}: cannot be written: {source}. Nothing was left under that name; {hint}", path.display())]
+    Write {
+        /// The output's final name.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+        /// How to mend it.
+        hint: &'static str,
+    },
+    /// The output's name belongs to something that must not be replaced.
+    #[error("{}: exists and is {found}; expected a file name. Choose another output", path.display())]
+    OutputInUse {
+        /// The output's final name.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A prepared file cannot be understood.
+    #[error("{}: is not prepared data: {detail}. Run `toolsmith prepare` to make it", path.display())]
+    NotPrepared {
+        /// The Parquet file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+}

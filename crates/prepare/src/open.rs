@@ -1,0 +1,128 @@
+//! Opening a data file: compression and framing are recognised by content, never by the file's name.
+//!
+//! In: a path. Out: a buffered stream of plain bytes behind any byte-order mark, and how records are framed in it.
+//! Does not know what a record means.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::PrepareError;
+
+const BUFFER_BYTES: usize = 256 * 1024;
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const UTF8_BOM: &[u8] = &[0xef, 0xbb, 0xbf];
+
+/// How records follow one another in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// One JSON array holding all records.
+    Array,
+    /// One JSON value a line (JSONL).
+    Lines,
+    /// JSON values one after another, each over several lines.
+    Stream,
+}
+
+/// A data file, decompressed and ready to be split into records.
+pub struct Input {
+    /// The bytes, without byte-order mark.
+    pub bytes: Box<dyn BufRead + Send>,
+    /// How records are framed.
+    pub framing: Framing,
+}
+
+/// Opens `path`, looks through gzip, and recognises the framing from the first bytes.
+pub fn open(path: &Path) -> Result<Input, PrepareError> {
+    let read_error = |source: io::Error| PrepareError::Read { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(read_error)?;
+    if file.metadata().map_err(read_error)?.is_dir() {
+        return Err(PrepareError::IsFolder { path: path.to_path_buf() });
+    }
+    from_reader(file).map_err(|problem| match problem {
+        OpenProblem::Io(source) => read_error(source),
+        OpenProblem::Content(found) => PrepareError::NotRecords { path: path.to_path_buf(), found },
+        OpenProblem::Empty => PrepareError::Empty { path: path.to_path_buf() },
+    })
+}
+
+/// Why a stream of bytes holds no records.
+#[derive(Debug)]
+pub(crate) enum OpenProblem {
+    Io(io::Error),
+    Content(&'static str),
+    Empty,
+}
+
+impl From<io::Error> for OpenProblem {
+    fn from(error: io::Error) -> Self {
+        OpenProblem::Io(error)
+    }
+}
+
+/// The same for any stream of bytes.
+pub(crate) fn from_reader(raw: impl Read + Send + 'static) -> Result<Input, OpenProblem> {
+    let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
+    if peek(&mut raw)?.starts_with(GZIP_MAGIC) {
+        let decoder = MultiGzDecoder::new(raw);
+        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)));
+    }
+    recognise(Box::new(raw))
+}
+
+fn recognise(mut bytes: Box<dyn BufRead + Send>) -> Result<Input, OpenProblem> {
+    let head = peek(&mut bytes)?;
+    if let Some(found) = foreign_format(head) {
+        return Err(OpenProblem::Content(found));
+    }
+    if head.starts_with(UTF8_BOM) {
+        bytes.consume(UTF8_BOM.len());
+    }
+    let head = peek(&mut bytes)?;
+    let Some(start) = head.iter().position(|byte| !byte.is_ascii_whitespace()) else {
+        if head.len() < BUFFER_BYTES {
+            return Err(OpenProblem::Empty);
+        }
+        return Ok(Input { bytes, framing: Framing::Lines });
+    };
+    let framing = match head[start] {
+        b'[' => Framing::Array,
+        b'{' if first_line(&head[start..]).trim_ascii() == b"{" => Framing::Stream,
+        _ => Framing::Lines,
+    };
+    Ok(Input { bytes, framing })
+}
+
+/// The buffer's content without consuming it, interrupted reads tried again.
+fn peek(reader: &mut impl BufRead) -> io::Result<&[u8]> {
+    loop {
+        match reader.fill_buf() {
+            Ok(_) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+    }
+    reader.fill_buf()
+}
+
+fn first_line(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == b'\n').next().unwrap_or_default()
+}
+
+/// Names content that is certainly not JSON text.
+fn foreign_format(head: &[u8]) -> Option<&'static str> {
+    const MAGICS: [(&[u8], &str); 6] = [
+        (b"PAR1", "a Parquet file"),
+        (b"PK\x03\x04", "a zip archive"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "Zstandard-compressed data"),
+        (b"BZh", "bzip2-compressed data"),
+        (&[0xff, 0xfe], "UTF-16 text"),
+        (&[0xfe, 0xff], "UTF-16 text"),
+    ];
+    if let Some((_, name)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
+        return Some(name);
+    }
+    head.iter().take(1024).any(|&byte| byte == 0).then_some("binary data")
+}
