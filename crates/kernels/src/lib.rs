@@ -1,1 +1,20 @@
-//! (being written)
+//! The arithmetic of training and generation: every operation's forward and backward, behind one [`Device`] trait.
+//!
+//! In: opaque buffers of one device and the shapes of what lies in them. Out: buffers of the same device.
+//! [`CpuDevice`] is the fast one (f32, all cores); [`ReferenceDevice`] is the plain one (f64, one loop a line of
+//! mathematics) that every kernel is tested against. Deliberately unknown here: models, layers, files, tokens' text.
+#![allow(unsafe_code)]
+
+mod cpu;
+mod device;
+mod random;
+mod reference;
+mod tree;
+
+pub use cpu::{CpuBuffer, CpuDevice, CpuSpans};
+pub use device::{
+    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View, ViewMut,
+};
+pub use random::CounterRng;
+pub use reference::{ReferenceBuffer, ReferenceDevice};
+pub use tree::{QuerySpan, Segment, TokenTree, TreeError};

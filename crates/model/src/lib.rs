@@ -1,1 +1,31 @@
-//! (being written)
+//! One decoder for every family: weights, adapters, training passes and generation. Token ids, never text.
+//!
+//! In: a model folder in Hugging Face's layout, token ids, token weights. Out: log-probabilities, gradients in place,
+//! adapter and model folders, generated ids. Deliberately unknown here: tokenizers, templates, optimizers, schedules.
+
+mod adapter;
+mod batch;
+mod block;
+mod config;
+mod decoder;
+mod error;
+mod generate;
+mod head;
+mod linear;
+mod lora;
+mod parameter;
+mod rope;
+mod sampling;
+mod trainable;
+mod weights;
+mod workspace;
+
+pub use batch::{Target, TokenBatch, TokenWeights};
+pub use config::{DecoderConfig, MlpLayout, ModelFamily};
+pub use decoder::Decoder;
+pub use error::ModelError;
+pub use generate::{Generated, GenerationOptions, StopReason, generate};
+pub use lora::{LoraConfig, TargetModules};
+pub use parameter::Parameter;
+pub use trainable::{TrainMethod, TrainableModel};
+pub use weights::WeightType;
