@@ -6,8 +6,16 @@
 
 mod error;
 mod open;
+mod parquet_file;
+mod pipeline;
+mod rows;
 mod split;
+mod summary;
 
 pub use error::PrepareError;
 pub use open::{Framing, Input, open};
+pub use parquet_file::{Prepared, PreparedWriter, is_parquet, read_prepared};
+pub use pipeline::{Accepted, PipelineOptions, Progress, Sample, run};
+pub use rows::{IGNORE_INDEX, Origin, Row, Rows};
 pub use split::{Place, RawRecord, Records};
+pub use summary::{MAX_LISTED, Reason, Refusal, Summary};

@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -36,16 +38,35 @@ pub struct Input {
 
 /// Opens `path`, looks through gzip, and recognises the framing from the first bytes.
 pub fn open(path: &Path) -> Result<Input, PrepareError> {
+    open_counted(path, &Arc::default())
+}
+
+/// The same, adding to `bytes_read` what is taken from disk.
+pub(crate) fn open_counted(path: &Path, bytes_read: &Arc<AtomicU64>) -> Result<Input, PrepareError> {
     let read_error = |source: io::Error| PrepareError::Read { path: path.to_path_buf(), source };
     let file = File::open(path).map_err(read_error)?;
     if file.metadata().map_err(read_error)?.is_dir() {
         return Err(PrepareError::IsFolder { path: path.to_path_buf() });
     }
+    let file = Counted { inner: file, bytes_read: Arc::clone(bytes_read) };
     from_reader(file).map_err(|problem| match problem {
         OpenProblem::Io(source) => read_error(source),
         OpenProblem::Content(found) => PrepareError::NotRecords { path: path.to_path_buf(), found },
         OpenProblem::Empty => PrepareError::Empty { path: path.to_path_buf() },
     })
+}
+
+struct Counted<R> {
+    inner: R,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// Why a stream of bytes holds no records.

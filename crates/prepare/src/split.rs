@@ -159,9 +159,10 @@ impl Records {
             }
             None => return Ok(None),
             Some(b']') if in_array => {
-                let Some(place) = self.comma.take() else {
+                let Some(comma) = self.comma.take() else {
                     return self.after_array();
                 };
+                let place = Place { index: self.index, ..comma };
                 let error = "a comma after the last record. Remove it".to_owned();
                 return Ok(Some(self.finish(place, Err(error))));
             }

@@ -1,0 +1,254 @@
+//! Prepared data on disk: Parquet with `input_ids`, `labels` and each row's origin.
+//!
+//! In: [`Rows`]. Out: a file that appears under its final name only when it is whole, readable by Hugging Face
+//! `datasets`, pyarrow and [`read_prepared`]. Does not know how rows are made.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type};
+use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use tempfile::NamedTempFile;
+
+use crate::{Origin, PrepareError, Rows};
+
+/// Rows of one row group at most; bounds the writer's memory.
+const ROW_GROUP_ROWS: usize = 4096;
+const READ_BATCH_ROWS: usize = 1024;
+
+/// Writes prepared data; dropped before [`finish`](Self::finish), it leaves nothing behind.
+pub struct PreparedWriter {
+    path: PathBuf,
+    sources: Vec<String>,
+    schema: Arc<Schema>,
+    writer: ArrowWriter<BufWriter<NamedTempFile>>,
+}
+
+impl PreparedWriter {
+    /// Begins a file that will be called `path`; it is written under a temporary name beside it.
+    ///
+    /// `sources` are the names that the rows' origins refer to; `facts` go into the file's metadata, each under its
+    /// name with `toolsmith.` before it.
+    pub fn create(path: &Path, sources: Vec<String>, facts: &[(&str, String)]) -> Result<Self, PrepareError> {
+        if let Ok(metadata) = path.metadata()
+            && !metadata.is_file()
+        {
+            let found = if metadata.is_dir() { "a folder" } else { "not a regular file" };
+            return Err(PrepareError::OutputInUse { path: path.to_path_buf(), found });
+        }
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".toolsmith-").suffix(".parquet.part");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // The process's umask still applies; a temporary file would otherwise be readable by its owner alone.
+            builder.permissions(std::fs::Permissions::from_mode(0o666));
+        }
+        let file = builder.tempfile_in(folder).map_err(|error| write_error(path, error))?;
+        let schema = Arc::new(schema());
+        let facts = facts.iter().map(|(name, value)| KeyValue::new(format!("toolsmith.{name}"), value.clone()));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_created_by(format!("toolsmith {}", env!("CARGO_PKG_VERSION")))
+            .set_key_value_metadata(Some(facts.collect()))
+            .build();
+        let writer = ArrowWriter::try_new(BufWriter::new(file), Arc::clone(&schema), Some(properties))
+            .map_err(|error| parquet_write_error(path, error))?;
+        Ok(Self { path: path.to_path_buf(), sources, schema, writer })
+    }
+
+    /// Appends rows.
+    pub fn write(&mut self, rows: Rows) -> Result<(), PrepareError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let batch = self.batch(rows).map_err(|error| parquet_write_error(&self.path, error.into()))?;
+        self.writer.write(&batch).map_err(|error| parquet_write_error(&self.path, error))
+    }
+
+    /// Ends the file, makes sure that it is on the disk, and gives it its final name.
+    pub fn finish(self) -> Result<(), PrepareError> {
+        let path = self.path;
+        let buffer = self.writer.into_inner().map_err(|error| parquet_write_error(&path, error))?;
+        let file = buffer.into_inner().map_err(|error| write_error(&path, error.into_error()))?;
+        file.as_file().sync_all().map_err(|error| write_error(&path, error))?;
+        file.persist(&path).map_err(|error| write_error(&path, error.error))?;
+        Ok(())
+    }
+
+    fn batch(&self, rows: Rows) -> Result<RecordBatch, arrow_schema::ArrowError> {
+        let columns = rows.into_columns();
+        let starts = std::iter::once(0).chain(columns.ends.iter().copied());
+        let lengths: Vec<usize> = columns.ends.iter().zip(starts).map(|(end, start)| end - start).collect();
+        let list = |values: Vec<i32>| -> Result<ArrayRef, arrow_schema::ArrowError> {
+            let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
+            let values = Arc::new(Int32Array::from(values));
+            Ok(Arc::new(ListArray::try_new(Arc::new(item()), offsets, values, None)?))
+        };
+        let number = |value: fn(&Origin) -> usize| -> ArrayRef {
+            let values = columns.origins.iter().map(|origin| i64::try_from(value(origin)).unwrap_or(i64::MAX));
+            Arc::new(values.collect::<Int64Array>())
+        };
+        let source = |origin: &Origin| self.sources.get(origin.source).map(String::as_str);
+        RecordBatch::try_new(
+            Arc::clone(&self.schema),
+            vec![
+                list(columns.input_ids)?,
+                list(columns.labels)?,
+                Arc::new(columns.origins.iter().map(source).collect::<StringArray>()),
+                number(|origin| origin.index),
+                number(|origin| origin.line),
+            ],
+        )
+    }
+}
+
+fn item() -> Field {
+    Field::new("item", DataType::Int32, false)
+}
+
+fn schema() -> Schema {
+    let list = DataType::List(Arc::new(item()));
+    Schema::new(vec![
+        Field::new("input_ids", list.clone(), false),
+        Field::new("labels", list, false),
+        Field::new("source", DataType::Utf8, false),
+        Field::new("index", DataType::Int64, false),
+        Field::new("line", DataType::Int64, false),
+    ])
+}
+
+fn parquet_write_error(path: &Path, error: ParquetError) -> PrepareError {
+    let source = match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(other) => io::Error::other(other),
+        },
+        other => io::Error::other(other),
+    };
+    write_error(path, source)
+}
+
+fn write_error(path: &Path, source: io::Error) -> PrepareError {
+    let hint = match source.kind() {
+        ErrorKind::NotFound => "its folder does not exist: create it",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that you may write to",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            "free some space, or choose another disk"
+        }
+        _ => "check the disk, or choose another place",
+    };
+    PrepareError::Write { path: path.to_path_buf(), source, hint }
+}
+
+/// Prepared data read back.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The samples; their origins' `source` refers to `sources`.
+    pub rows: Rows,
+    /// The files they were made from.
+    pub sources: Vec<String>,
+    /// What was written about how they were made, by name without `toolsmith.`.
+    pub facts: Vec<(String, String)>,
+}
+
+/// Whether the file begins as Parquet does.
+pub fn is_parquet(path: &Path) -> bool {
+    let mut head = [0u8; 4];
+    File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut head)).is_ok() && &head == b"PAR1"
+}
+
+/// Reads prepared data: `input_ids` and `labels`, and origins where the file has them.
+///
+/// Lists of 32- or 64-bit integers are understood, so that files made by other tools can be trained on too.
+pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
+    let broken = |detail: String| PrepareError::NotPrepared { path: path.to_path_buf(), detail };
+    let file = File::open(path).map_err(|source| PrepareError::Read { path: path.to_path_buf(), source })?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(error.to_string()))?;
+    let facts = builder.metadata().file_metadata().key_value_metadata().into_iter().flatten();
+    let facts = facts
+        .filter_map(|fact| Some((fact.key.strip_prefix("toolsmith.")?.to_owned(), fact.value.clone()?)))
+        .collect();
+    let reader = builder.with_batch_size(READ_BATCH_ROWS).build().map_err(|error| broken(error.to_string()))?;
+    let mut rows = Rows::default();
+    let mut sources = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| broken(error.to_string()))?;
+        append_batch(&batch, &mut rows, &mut sources).map_err(broken)?;
+    }
+    Ok(Prepared { rows, sources, facts })
+}
+
+fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>) -> Result<(), String> {
+    let column = |name: &str| {
+        let columns = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        let missing = || format!("no column {name:?} among its columns {columns:?}");
+        batch.column_by_name(name).ok_or_else(missing)
+    };
+    let (input_ids, labels) = (column("input_ids")?, column("labels")?);
+    let names = batch.column_by_name("source").and_then(|array| array.as_string_opt::<i32>());
+    let number = |name: &str, row: usize| {
+        let array = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
+        usize::try_from(array.value(row)).ok()
+    };
+    for row in 0..batch.num_rows() {
+        let position = rows.len();
+        let ids = list_values(input_ids, row).map_err(|found| format!("row {position}: input_ids: {found}"))?;
+        let labels = list_values(labels, row).map_err(|found| format!("row {position}: labels: {found}"))?;
+        if ids.len() != labels.len() {
+            return Err(format!("row {position}: {} input_ids but {} labels", ids.len(), labels.len()));
+        }
+        if let Some(id) = ids.iter().find(|id| **id < 0) {
+            return Err(format!("row {position}: input_ids holds {id}; a token id is never negative"));
+        }
+        let name = names.map_or("", |names| names.value(row));
+        let source = sources.iter().rposition(|known| known == name).unwrap_or_else(|| {
+            sources.push(name.to_owned());
+            sources.len() - 1
+        });
+        let index = number("index", row).unwrap_or(position);
+        rows.push(ids, &labels, Origin { source, index, line: number("line", row).unwrap_or(0) });
+    }
+    Ok(())
+}
+
+fn list_values(column: &ArrayRef, row: usize) -> Result<Vec<i32>, String> {
+    if column.is_null(row) {
+        return Err("null; expected a list of integers".to_owned());
+    }
+    let values = match column.data_type() {
+        DataType::List(_) => column.as_list::<i32>().value(row),
+        DataType::LargeList(_) => column.as_list::<i64>().value(row),
+        other => return Err(format!("a column of {other}; expected lists of integers")),
+    };
+    if values.null_count() > 0 {
+        return Err("null inside the list; expected integers".to_owned());
+    }
+    match values.data_type() {
+        DataType::Int32 => Ok(values.as_primitive::<Int32Type>().values().to_vec()),
+        DataType::Int64 => {
+            let values = values.as_primitive::<Int64Type>().values().iter();
+            let fits = |&value: &i64| i32::try_from(value).map_err(|_| format!("{value} is no token id"));
+            values.map(fits).collect()
+        }
+        other => Err(format!("a list of {other}; expected integers of 32 or 64 bits")),
+    }
+}
+
+#[cfg(test)]
+#[path = "parquet_tests.rs"]
+mod tests;

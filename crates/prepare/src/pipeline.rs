@@ -1,0 +1,221 @@
+//! The parallel pipeline: one thread reads, several work, the caller takes results in input order.
+//!
+//! In: source files and a function from one raw record to samples. Out: rows, handed over chunk by chunk in the order
+//! of the input whatever the number of threads, and a [`Summary`]. Chunks depend on the input alone and queues are
+//! bounded, so memory stays flat however large the input is. Does not know what becomes of the rows.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::{Origin, Place, PrepareError, RawRecord, Reason, Records, Rows, Summary, open};
+
+/// Records of one chunk at most, and bytes after which a chunk is closed.
+const CHUNK_RECORDS: usize = 256;
+const CHUNK_BYTES: usize = 512 * 1024;
+
+/// How the pipeline runs; nothing in here changes what comes out, except the record limit.
+#[derive(Clone, Debug)]
+pub struct PipelineOptions {
+    /// Worker threads.
+    pub threads: usize,
+    /// Longest record that is read, in bytes.
+    pub max_record_bytes: usize,
+}
+
+impl Default for PipelineOptions {
+    fn default() -> Self {
+        Self { threads: thread::available_parallelism().map_or(1, usize::from), max_record_bytes: 64 << 20 }
+    }
+}
+
+/// How far preparation is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Bytes read from disk, compressed ones as they are, over all sources.
+    pub bytes_read: u64,
+    /// Records done.
+    pub conversations: usize,
+    /// Samples made.
+    pub samples: usize,
+}
+
+/// One sample on its way into [`Rows`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Token ids.
+    pub input_ids: Vec<u32>,
+    /// The id to train at each position, or -100.
+    pub labels: Vec<i32>,
+}
+
+/// What a record gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its samples, usually one.
+    pub samples: Vec<Sample>,
+    /// What is odd about it without being wrong.
+    pub warnings: Vec<Reason>,
+}
+
+struct Chunk {
+    source: usize,
+    records: Vec<RawRecord>,
+}
+
+/// A finished chunk: its rows and what was said about its records.
+struct Finished {
+    source: usize,
+    conversations: usize,
+    rows: Rows,
+    refused: Vec<(Place, Vec<Reason>)>,
+    warned: Vec<(Place, Vec<Reason>)>,
+}
+
+type ChunkResult = Result<Finished, PrepareError>;
+
+/// Sends every record of `sources` through `work` and hands the rows to `take` in input order.
+///
+/// `progress` hears about each chunk. Reading stops at the first error of `take`.
+pub fn run(
+    sources: &[PathBuf],
+    options: &PipelineOptions,
+    work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync),
+    progress: &mut dyn FnMut(Progress),
+    take: &mut dyn FnMut(Rows, &Summary) -> Result<(), PrepareError>,
+) -> Result<Summary, PrepareError> {
+    let threads = options.threads.max(1);
+    let bytes_read = Arc::new(AtomicU64::new(0));
+    thread::scope(|scope| {
+        // Results wait in the order in which their chunks were read, each in its own slot.
+        let (slots, in_order) = sync_channel::<Receiver<ChunkResult>>(threads * 4);
+        let (jobs, waiting) = sync_channel::<(Chunk, SyncSender<ChunkResult>)>(threads * 4);
+        let waiting = Arc::new(Mutex::new(waiting));
+        for _ in 0..threads {
+            let waiting = Arc::clone(&waiting);
+            scope.spawn(move || work_through(&waiting, work));
+        }
+        drop(waiting);
+        let counter = Arc::clone(&bytes_read);
+        scope.spawn(move || read_all(sources, options.max_record_bytes, &counter, &slots, &jobs));
+
+        let mut summary = Summary::default();
+        for slot in in_order {
+            let finished = slot.recv().map_err(|_| PrepareError::WorkerLost)??;
+            let source = sources[finished.source].display().to_string();
+            summary.conversations += finished.conversations;
+            for (place, reasons) in finished.refused {
+                summary.refuse(&source, place, reasons);
+            }
+            for (place, reasons) in finished.warned {
+                summary.warn(&source, place, reasons);
+            }
+            finished.rows.iter().for_each(|row| summary.count(&row));
+            take(finished.rows, &summary)?;
+            progress(Progress {
+                bytes_read: bytes_read.load(Ordering::Relaxed),
+                conversations: summary.conversations,
+                samples: summary.samples,
+            });
+        }
+        Ok(summary)
+    })
+}
+
+/// Reads every source into chunks. Ends early, without a word, when nobody takes them any more.
+fn read_all(
+    sources: &[PathBuf],
+    max_record_bytes: usize,
+    bytes_read: &Arc<AtomicU64>,
+    slots: &SyncSender<Receiver<ChunkResult>>,
+    jobs: &SyncSender<(Chunk, SyncSender<ChunkResult>)>,
+) {
+    for (source, path) in sources.iter().enumerate() {
+        let outcome = read_source(path, source, max_record_bytes, bytes_read, &mut |chunk| {
+            let (done, slot) = sync_channel(1);
+            slots.send(slot).is_ok() && jobs.send((chunk, done)).is_ok()
+        });
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                let (done, slot) = sync_channel(1);
+                let _nobody_listens = done.send(Err(error));
+                let _nobody_listens = slots.send(slot);
+                return;
+            }
+        }
+    }
+}
+
+/// False when `send` refused a chunk.
+fn read_source(
+    path: &PathBuf,
+    source: usize,
+    max_record_bytes: usize,
+    bytes_read: &Arc<AtomicU64>,
+    send: &mut dyn FnMut(Chunk) -> bool,
+) -> Result<bool, PrepareError> {
+    let input = open::open_counted(path, bytes_read)?;
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    for record in Records::new(input, max_record_bytes) {
+        let record = record.map_err(|error| PrepareError::Read { path: path.clone(), source: error })?;
+        bytes += record.bytes.as_ref().map_or(0, Vec::len);
+        records.push(record);
+        if records.len() >= CHUNK_RECORDS || bytes >= CHUNK_BYTES {
+            bytes = 0;
+            if !send(Chunk { source, records: std::mem::take(&mut records) }) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(records.is_empty() || send(Chunk { source, records }))
+}
+
+fn work_through(
+    waiting: &Mutex<Receiver<(Chunk, SyncSender<ChunkResult>)>>,
+    work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync),
+) {
+    loop {
+        let job = match waiting.lock() {
+            Ok(waiting) => waiting.recv(),
+            Err(_) => return,
+        };
+        let Ok((chunk, done)) = job else { return };
+        let _nobody_listens = done.send(Ok(finish(chunk, work)));
+    }
+}
+
+fn finish(chunk: Chunk, work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync)) -> Finished {
+    let mut finished = Finished {
+        source: chunk.source,
+        conversations: chunk.records.len(),
+        rows: Rows::default(),
+        refused: Vec::new(),
+        warned: Vec::new(),
+    };
+    for record in chunk.records {
+        let place = record.place;
+        let outcome = match record.bytes {
+            Ok(bytes) => work(&bytes, place),
+            Err(message) => Err(vec![Reason::new("unreadable", message)]),
+        };
+        match outcome {
+            Ok(accepted) => {
+                let origin = Origin::new(chunk.source, place);
+                for sample in accepted.samples {
+                    let ids = sample.input_ids.iter().map(|&id| id.cast_signed());
+                    finished.rows.push(ids, &sample.labels, origin);
+                }
+                if !accepted.warnings.is_empty() {
+                    finished.warned.push((place, accepted.warnings));
+                }
+            }
+            Err(reasons) => finished.refused.push((place, reasons)),
+        }
+    }
+    finished
+}

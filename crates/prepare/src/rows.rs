@@ -1,0 +1,116 @@
+//! Samples laid end to end, the form in which they travel from the workers to a file or a trainer.
+//!
+//! In: samples, one by one, with their origin. Out: flat columns and a view of each row. Does not know Parquet.
+
+use crate::Place;
+
+/// Position of a label that is not trained (Hugging Face's convention).
+pub const IGNORE_INDEX: i32 = -100;
+
+/// Where a row came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Index of the file among the sources.
+    pub source: usize,
+    /// Index of the record in its file, from 0.
+    pub index: usize,
+    /// Line of the record's first byte, from 1.
+    pub line: usize,
+}
+
+impl Origin {
+    /// The record at `place` of the source with this index.
+    pub fn new(source: usize, place: Place) -> Self {
+        Self { source, index: place.index, line: place.line }
+    }
+}
+
+/// Samples in columns: row `i` holds the values from `ends[i - 1]` to `ends[i]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rows {
+    input_ids: Vec<i32>,
+    labels: Vec<i32>,
+    ends: Vec<usize>,
+    origins: Vec<Origin>,
+}
+
+/// One sample of [`Rows`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Token ids.
+    pub input_ids: &'a [i32],
+    /// The id to train at each position, or -100.
+    pub labels: &'a [i32],
+    /// The record it was made from.
+    pub origin: Origin,
+}
+
+impl Row<'_> {
+    /// Positions that are trained.
+    pub fn trained_tokens(&self) -> usize {
+        self.labels.iter().filter(|&&label| label != IGNORE_INDEX).count()
+    }
+}
+
+impl Rows {
+    /// Appends a sample; both slices are equally long.
+    pub fn push(&mut self, input_ids: impl IntoIterator<Item = i32>, labels: &[i32], origin: Origin) {
+        self.input_ids.extend(input_ids);
+        self.labels.extend_from_slice(labels);
+        debug_assert_eq!(self.input_ids.len(), self.labels.len());
+        self.ends.push(self.input_ids.len());
+        self.origins.push(origin);
+    }
+
+    /// Appends all rows of `other`.
+    pub fn append(&mut self, other: Rows) {
+        let start = self.input_ids.len();
+        self.input_ids.extend(other.input_ids);
+        self.labels.extend(other.labels);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
+        self.origins.extend(other.origins);
+    }
+
+    /// Number of samples.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are no samples.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Number of tokens in all samples together.
+    pub fn tokens(&self) -> usize {
+        self.input_ids.len()
+    }
+
+    /// The sample at `index`.
+    pub fn get(&self, index: usize) -> Option<Row<'_>> {
+        let end = *self.ends.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(Row {
+            input_ids: &self.input_ids[start..end],
+            labels: &self.labels[start..end],
+            origin: self.origins[index],
+        })
+    }
+
+    /// All samples in order.
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+
+    pub(crate) fn into_columns(self) -> Columns {
+        Columns { input_ids: self.input_ids, labels: self.labels, ends: self.ends, origins: self.origins }
+    }
+}
+
+/// What [`Rows`] consists of.
+pub(crate) struct Columns {
+    pub(crate) input_ids: Vec<i32>,
+    pub(crate) labels: Vec<i32>,
+    pub(crate) ends: Vec<usize>,
+    pub(crate) origins: Vec<Origin>,
+}
