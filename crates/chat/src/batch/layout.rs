@@ -93,8 +93,12 @@ impl TokenRun {
 }
 
 /// Lays out the samples of one optimizer step. A sample that trains nothing appears in no run.
-pub fn lay_out(samples: &[Sample<'_>], options: &LayoutOptions) -> Result<Vec<TokenRun>, BatchError> {
-    let mut order: Vec<usize> = (0..samples.len()).filter(|&index| samples[index].trained_tokens() > 0).collect();
+///
+/// # Errors
+/// A sample that needs more tokens than a run may have.
+pub fn lay_out(samples: &[&Sample], options: &LayoutOptions) -> Result<Vec<TokenRun>, BatchError> {
+    let mut order: Vec<usize> =
+        (0..samples.len()).filter(|&index| samples[index].trained_tokens() > 0).collect();
     if options.share_prefixes {
         order.sort_by_key(|&index| (samples[index].needed_ids(), index));
     }
@@ -104,7 +108,11 @@ pub fn lay_out(samples: &[Sample<'_>], options: &LayoutOptions) -> Result<Vec<To
     for index in order {
         let ids = samples[index].needed_ids();
         if ids.len() > options.max_tokens {
-            return Err(BatchError::TooLong { sample: index, tokens: ids.len(), max_tokens: options.max_tokens });
+            return Err(BatchError::TooLong {
+                sample: index,
+                tokens: ids.len(),
+                max_tokens: options.max_tokens,
+            });
         }
         let common = if options.share_prefixes { common_prefix(previous, ids) } else { 0 };
         let mut branch_at = open.branch_point(common, options.min_shared_tokens);
@@ -191,7 +199,9 @@ impl OpenRun {
         self.position_ids.extend((depth..depth + ids.len()).map(row_number));
         match self.path.last() {
             // The last sample was a prefix of this one: the same segment goes on.
-            Some(&id) if self.nodes[id].start + self.nodes[id].len == start => self.nodes[id].len += ids.len(),
+            Some(&id) if self.nodes[id].start + self.nodes[id].len == start => {
+                self.nodes[id].len += ids.len()
+            }
             parent => {
                 let parent = parent.copied();
                 self.path.push(self.nodes.len());
@@ -200,7 +210,7 @@ impl OpenRun {
         }
     }
 
-    fn close(self, samples: &[Sample<'_>]) -> TokenRun {
+    fn close(self, samples: &[&Sample]) -> TokenRun {
         let mut order: Vec<usize> = (0..self.nodes.len()).collect();
         order.sort_by_key(|&id| self.nodes[id].start);
         let mut index_of = vec![0; order.len()];

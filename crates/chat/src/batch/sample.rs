@@ -1,6 +1,6 @@
 //! One sample as it enters a batch: ids and labels, checked once.
 //!
-//! In: two slices. Out: a [`Sample`] whose labels fit its ids. It does not know where the slices came from.
+//! In: ids and labels. Out: a [`Sample`] whose labels fit its ids. It does not know where they came from.
 
 use thiserror::Error;
 
@@ -22,7 +22,9 @@ pub enum BatchError {
         labels: usize,
     },
     /// A label is neither a token id nor the ignore index.
-    #[error("labels[{position}] is {label}; expected a token id, or {IGNORE_INDEX} for a position that is not trained")]
+    #[error(
+        "labels[{position}] is {label}; expected a token id, or {IGNORE_INDEX} for a position that is not trained"
+    )]
     BadLabel {
         /// Where it stands.
         position: usize,
@@ -44,15 +46,18 @@ pub enum BatchError {
 }
 
 /// The ids and labels of one sample; `labels[i]` is what position `i - 1` should predict, or [`IGNORE_INDEX`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sample<'a> {
-    input_ids: &'a [u32],
-    labels: &'a [i32],
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    input_ids: Vec<u32>,
+    labels: Vec<i32>,
 }
 
-impl<'a> Sample<'a> {
+impl Sample {
     /// Checks that there is one label for each id and that every label means something.
-    pub fn new(input_ids: &'a [u32], labels: &'a [i32]) -> Result<Self, BatchError> {
+    ///
+    /// # Errors
+    /// Another number of labels than of ids; a label that is neither an id nor [`IGNORE_INDEX`].
+    pub fn new(input_ids: Vec<u32>, labels: Vec<i32>) -> Result<Self, BatchError> {
         if input_ids.len() != labels.len() {
             return Err(BatchError::LengthMismatch { input_ids: input_ids.len(), labels: labels.len() });
         }
@@ -63,19 +68,24 @@ impl<'a> Sample<'a> {
     }
 
     /// All ids.
-    pub fn input_ids(&self) -> &'a [u32] {
-        self.input_ids
+    pub fn input_ids(&self) -> &[u32] {
+        &self.input_ids
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> &[i32] {
+        &self.labels
     }
 
     /// The ids a step has to compute: those up to the row of the last supervised prediction.
-    pub fn needed_ids(&self) -> &'a [u32] {
+    pub fn needed_ids(&self) -> &[u32] {
         let rows = self.labels.iter().rposition(|&label| label != IGNORE_INDEX).unwrap_or(0);
         &self.input_ids[..rows]
     }
 
     /// The supervised predictions as `(position that predicts, token to predict)`. The label of the first position
     /// is left out: nothing stands before it.
-    pub fn targets(&self) -> impl Iterator<Item = (usize, u32)> + use<'a> {
+    pub fn targets(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         let shifted = self.labels.get(1..).unwrap_or_default();
         shifted.iter().enumerate().filter_map(|(position, &label)| Some((position, u32::try_from(label).ok()?)))
     }

@@ -6,21 +6,24 @@ fn options(max_tokens: usize, min_shared_tokens: usize) -> LayoutOptions {
     LayoutOptions { max_tokens, share_prefixes: true, min_shared_tokens }
 }
 
-fn all_trained(ids: &[u32]) -> Vec<i32> {
-    ids.iter().map(|&id| i32::try_from(id).unwrap()).collect()
+fn all_trained(ids: &[u32]) -> Sample {
+    Sample::new(ids.to_vec(), ids.iter().map(|&id| i32::try_from(id).unwrap()).collect()).unwrap()
+}
+
+fn step_of(data: &[(Vec<u32>, Vec<i32>)]) -> Vec<Sample> {
+    data.iter().map(|(ids, labels)| Sample::new(ids.clone(), labels.clone()).unwrap()).collect()
+}
+
+fn lay(samples: &[Sample], options: &LayoutOptions) -> Result<Vec<TokenRun>, BatchError> {
+    lay_out(&samples.iter().collect::<Vec<_>>(), options)
 }
 
 #[test]
 fn a_shared_prefix_stands_once_and_samples_branch_from_it() {
     // The last id is only ever a target, so each sample needs one row less than it has ids.
-    let (a, b, c) = ([1, 2, 3, 4, 9], [1, 2, 3, 5, 6, 9], [1, 2, 7, 9]);
-    let labels = [all_trained(&a), all_trained(&b), all_trained(&c)];
-    let samples = [
-        Sample::new(&a, &labels[0]).unwrap(),
-        Sample::new(&b, &labels[1]).unwrap(),
-        Sample::new(&c, &labels[2]).unwrap(),
-    ];
-    let runs = lay_out(&samples, &options(100, 1)).unwrap();
+    let samples =
+        [all_trained(&[1, 2, 3, 4, 9]), all_trained(&[1, 2, 3, 5, 6, 9]), all_trained(&[1, 2, 7, 9])];
+    let runs = lay(&samples, &options(100, 1)).unwrap();
     assert_eq!(runs.len(), 1);
     let run = &runs[0];
     assert_eq!(run.input_ids, [1, 2, 3, 4, 5, 6, 7]);
@@ -34,10 +37,8 @@ fn a_shared_prefix_stands_once_and_samples_branch_from_it() {
 
 #[test]
 fn a_segment_is_not_split_for_a_few_tokens() {
-    let (a, b) = ([1, 2, 3, 4, 5, 6], [1, 2, 3, 7, 8, 9]);
-    let (la, lb) = (all_trained(&a), all_trained(&b));
-    let samples = [Sample::new(&a, &la).unwrap(), Sample::new(&b, &lb).unwrap()];
-    let run = |min| lay_out(&samples, &options(100, min)).unwrap().remove(0);
+    let samples = [all_trained(&[1, 2, 3, 4, 5, 6]), all_trained(&[1, 2, 3, 7, 8, 9])];
+    let run = |min| lay(&samples, &options(100, min)).unwrap().remove(0);
     assert_eq!(run(3).segments.len(), 3);
     assert_eq!(run(3).input_ids.len(), 7);
     assert_eq!(run(4).segments.len(), 2);
@@ -46,30 +47,33 @@ fn a_segment_is_not_split_for_a_few_tokens() {
 
 #[test]
 fn what_trains_nothing_is_not_computed() {
-    let ids = [1, 2, 3, 4, 5];
     let nothing = [IGNORE_INDEX; 5];
     let only_first = [1, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX, IGNORE_INDEX];
     let middle = [IGNORE_INDEX, IGNORE_INDEX, 3, IGNORE_INDEX, IGNORE_INDEX];
-    let lay = |labels: &[i32]| lay_out(&[Sample::new(&ids, labels).unwrap()], &options(100, 1)).unwrap();
-    assert!(lay(&nothing).is_empty());
-    assert!(lay(&only_first).is_empty());
-    assert_eq!(lay(&middle)[0].input_ids, [1, 2]);
+    let runs = |labels: [i32; 5]| {
+        let sample = Sample::new(vec![1, 2, 3, 4, 5], labels.to_vec()).unwrap();
+        lay(&[sample], &options(100, 1)).unwrap()
+    };
+    assert!(runs(nothing).is_empty());
+    assert!(runs(only_first).is_empty());
+    assert_eq!(runs(middle)[0].input_ids, [1, 2]);
 }
 
 #[test]
 fn a_sample_longer_than_a_run_is_refused() {
-    let ids = [1, 2, 3, 4, 5];
-    let labels = all_trained(&ids);
-    let samples = [Sample::new(&ids, &labels).unwrap()];
-    assert!(lay_out(&samples, &options(4, 1)).is_ok());
-    let error = lay_out(&samples, &options(3, 1)).unwrap_err();
+    let samples = [all_trained(&[1, 2, 3, 4, 5])];
+    assert!(lay(&samples, &options(4, 1)).is_ok());
+    let error = lay(&samples, &options(3, 1)).unwrap_err();
     assert_eq!(error, BatchError::TooLong { sample: 0, tokens: 4, max_tokens: 3 });
 }
 
 #[test]
 fn labels_are_checked_at_the_door() {
-    assert!(matches!(Sample::new(&[1, 2], &[1]), Err(BatchError::LengthMismatch { input_ids: 2, labels: 1 })));
-    assert!(matches!(Sample::new(&[1, 2], &[1, -1]), Err(BatchError::BadLabel { position: 1, label: -1 })));
+    assert!(matches!(
+        Sample::new(vec![1, 2], vec![1]),
+        Err(BatchError::LengthMismatch { input_ids: 2, labels: 1 })
+    ));
+    assert!(matches!(Sample::new(vec![1, 2], vec![1, -1]), Err(BatchError::BadLabel { position: 1, label: -1 })));
 }
 
 /// Samples that share prefixes often: short sequences over three ids, cut from a few stems.
@@ -89,8 +93,8 @@ proptest! {
     fn unfolding_gives_back_every_sample(
         data in samples(), max_tokens in 23_usize..80, min_shared_tokens in 0_usize..6, share_prefixes: bool,
     ) {
-        let step: Vec<Sample<'_>> = data.iter().map(|(ids, labels)| Sample::new(ids, labels).unwrap()).collect();
-        let runs = lay_out(&step, &LayoutOptions { max_tokens, share_prefixes, min_shared_tokens }).unwrap();
+        let step = step_of(&data);
+        let runs = lay(&step, &LayoutOptions { max_tokens, share_prefixes, min_shared_tokens }).unwrap();
         let mut seen = vec![0; step.len()];
         for run in &runs {
             prop_assert!(run.input_ids.len() <= max_tokens);
@@ -131,8 +135,8 @@ proptest! {
 
     #[test]
     fn sharing_computes_each_prefix_once(data in samples()) {
-        let step: Vec<Sample<'_>> = data.iter().map(|(ids, labels)| Sample::new(ids, labels).unwrap()).collect();
-        let runs = lay_out(&step, &options(10_000, 1)).unwrap();
+        let step = step_of(&data);
+        let runs = lay(&step, &options(10_000, 1)).unwrap();
         let mut prefixes = std::collections::BTreeSet::new();
         for sample in step.iter().filter(|sample| sample.trained_tokens() > 0) {
             prefixes.extend((1..=sample.needed_ids().len()).map(|len| &sample.needed_ids()[..len]));
@@ -143,7 +147,7 @@ proptest! {
 
     #[test]
     fn the_same_samples_give_the_same_runs(data in samples()) {
-        let step: Vec<Sample<'_>> = data.iter().map(|(ids, labels)| Sample::new(ids, labels).unwrap()).collect();
-        prop_assert_eq!(lay_out(&step, &options(40, 2)).unwrap(), lay_out(&step, &options(40, 2)).unwrap());
+        let step = step_of(&data);
+        prop_assert_eq!(lay(&step, &options(40, 2)).unwrap(), lay(&step, &options(40, 2)).unwrap());
     }
 }

@@ -1,0 +1,108 @@
+//! `metrics.jsonl`: one JSON object a line, appended as the run goes on.
+//!
+//! In: metrics. Out: lines. A resumed run first cuts the file back to its checkpoint, so that the file ends up as if
+//! there had been no interruption. It does not know what the numbers mean.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::TrainError;
+
+/// One optimizer step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepMetrics {
+    /// Number of the step, from 1.
+    pub step: u64,
+    /// Passes over the data so far, in parts.
+    pub epoch: f64,
+    /// Mean loss of a supervised token of this step, before the step's update (nats).
+    pub loss: f64,
+    /// The step's learning rate.
+    pub learning_rate: f64,
+    /// Length of the gradient (2-norm over all trained weights) before clipping.
+    pub grad_norm: f64,
+    /// Tokens of the step's samples.
+    pub tokens: usize,
+    /// Supervised tokens among them.
+    pub trained_tokens: usize,
+    /// Tokens that were computed: shared prefixes once, and nothing after a sample's last supervised token.
+    pub computed_tokens: usize,
+    /// `tokens` a second of this step's time.
+    pub tokens_per_second: f64,
+}
+
+/// One measurement of the evaluation loss.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EvalMetrics {
+    /// Steps done.
+    pub step: u64,
+    /// Mean loss of a supervised token of the evaluation samples (nats).
+    pub eval_loss: f64,
+    /// Supervised tokens among them.
+    pub eval_trained_tokens: usize,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct MetricsLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsLog {
+    /// Opens the file, keeping only the lines of steps up to `done_steps`.
+    pub(crate) fn open(path: &Path, done_steps: u64) -> Result<Self, TrainError> {
+        if path.exists() {
+            let text = fs::read_to_string(path).map_err(TrainError::file(path, "read"))?;
+            let kept = lines_up_to(&text, done_steps);
+            if kept != text {
+                let rewritten = path.with_extension("jsonl.tmp");
+                fs::write(&rewritten, kept).map_err(TrainError::file(&rewritten, "write"))?;
+                fs::rename(&rewritten, path).map_err(TrainError::file(path, "replace"))?;
+            }
+        }
+        let file =
+            OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path, "write"))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Appends a line in one write, so that a reader never sees half of one.
+    pub(crate) fn append(&mut self, metrics: &impl Serialize) -> Result<(), TrainError> {
+        let line = serde_json::to_string(metrics).map_err(std::io::Error::other);
+        line.and_then(|line| self.file.write_all(format!("{line}\n").as_bytes()))
+            .map_err(TrainError::file(&self.path, "write"))
+    }
+}
+
+/// The leading lines that are whole and of a step that counts.
+fn lines_up_to(text: &str, done_steps: u64) -> String {
+    let counts = |line: &&str| {
+        let step = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| value.get("step")?.as_u64());
+        line.ends_with('\n') && step.is_some_and(|step| step <= done_steps)
+    };
+    text.split_inclusive('\n').take_while(counts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_log_keeps_whole_lines_up_to_the_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics.jsonl");
+        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3}\n{\"ste").unwrap();
+        let mut log = MetricsLog::open(&path, 2).unwrap();
+        log.append(&EvalMetrics { step: 3, eval_loss: 0.5, eval_trained_tokens: 4 }).unwrap();
+        let expected = "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3,\"eval_loss\":0.5,\"eval_trained_tokens\":4}\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_torn_line_is_no_line() {
+        assert_eq!(lines_up_to("{\"step\":1}\n{\"step\":1}", 5), "{\"step\":1}\n");
+    }
+}

@@ -1,0 +1,96 @@
+//! AdamW (Loshchilov and Hutter, 2019) over the trained tensors, with the gradient's length held below a limit.
+//!
+//! In: parameters with gradients, a learning rate. Out: parameters. Moments are kept in the device's own numbers and
+//! stay there. It does not know what the parameters mean; each says itself whether decay is customary for it.
+
+use toolsmith_kernels::{AdamWStep, Device};
+use toolsmith_model::Parameter;
+
+/// AdamW's values, by PyTorch's names; the defaults are PyTorch's, without weight decay.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWOptions {
+    /// Decay of the mean of gradients.
+    pub beta1: f32,
+    /// Decay of the mean of squared gradients.
+    pub beta2: f32,
+    /// Added to the denominator.
+    pub epsilon: f32,
+    /// Decoupled weight decay of matrices; norms and biases have none.
+    pub weight_decay: f32,
+}
+
+impl Default for AdamWOptions {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+/// The moments of one parameter.
+pub(crate) struct Moments<D: Device> {
+    pub(crate) first: D::Buffer,
+    pub(crate) second: D::Buffer,
+}
+
+/// The optimizer's state: one pair of moments a parameter, in the model's order.
+pub(crate) struct AdamW<D: Device> {
+    device: D,
+    options: AdamWOptions,
+    pub(crate) moments: Vec<Moments<D>>,
+}
+
+impl<D: Device> AdamW<D> {
+    pub(crate) fn new(device: D, options: AdamWOptions, parameters: &[Parameter<'_, D>]) -> Self {
+        let zeros = |parameter: &Parameter<'_, D>| device.zeros(device.len(parameter.value));
+        let moments = parameters.iter().map(|p| Moments { first: zeros(p), second: zeros(p) }).collect();
+        Self { device, options, moments }
+    }
+
+    /// The length of the whole gradient.
+    pub(crate) fn grad_norm(&self, parameters: &[Parameter<'_, D>]) -> f64 {
+        parameters.iter().map(|parameter| self.device.sum_of_squares(parameter.grad)).sum::<f64>().sqrt()
+    }
+
+    /// One update; `step` counts from 1.
+    pub(crate) fn step(
+        &mut self,
+        parameters: &mut [Parameter<'_, D>],
+        step: u64,
+        learning_rate: f64,
+        grad_scale: f32,
+    ) {
+        for (parameter, moments) in parameters.iter_mut().zip(&mut self.moments) {
+            let update = AdamWStep {
+                learning_rate: learning_rate as f32,
+                beta1: self.options.beta1,
+                beta2: self.options.beta2,
+                epsilon: self.options.epsilon,
+                weight_decay: if parameter.decay { self.options.weight_decay } else { 0.0 },
+                step,
+                grad_scale,
+            };
+            let Moments { first, second } = moments;
+            self.device.adamw(&update, parameter.value, parameter.grad, first, second);
+        }
+    }
+}
+
+/// What gradients are multiplied by so that their length stays within `max_grad_norm` (`clip_grad_norm_` of PyTorch).
+pub(crate) fn clip_scale(grad_norm: f64, max_grad_norm: f64) -> f32 {
+    if max_grad_norm == 0.0 {
+        return 1.0;
+    }
+    (max_grad_norm / (grad_norm + 1e-6)).min(1.0) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_long_gradients_are_scaled() {
+        assert_eq!(clip_scale(0.5, 1.0), 1.0);
+        assert_eq!(clip_scale(0.0, 1.0), 1.0);
+        assert_eq!(clip_scale(100.0, 0.0), 1.0);
+        assert!((clip_scale(4.0, 1.0) - 0.25).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,162 @@
+//! The folder of a run: what lies where, and nothing half-written under its final name.
+//!
+//! In: a path. Out: `metrics.jsonl`, `checkpoint-N` folders, and `adapter` or `model` with the trained weights. It
+//! does not know what is inside a checkpoint.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::TrainError;
+
+const CHECKPOINT: &str = "checkpoint-";
+/// Folders being written begin with this.
+const UNFINISHED: &str = ".unfinished-";
+
+/// The folder of a run.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// A folder for a new run; one that holds a run is refused.
+    pub(crate) fn create(path: &Path) -> Result<Self, TrainError> {
+        fs::create_dir_all(path).map_err(TrainError::file(path, "create"))?;
+        let folder = Self { path: path.to_owned() };
+        match folder.traces()?.first() {
+            Some(found) => Err(TrainError::RunExists { path: path.to_owned(), found: found.clone() }),
+            None => Ok(folder),
+        }
+    }
+
+    /// The folder of a run that was begun; what it left unfinished is removed.
+    pub(crate) fn reopen(path: &Path) -> Result<Self, TrainError> {
+        let folder = Self { path: path.to_owned() };
+        if !path.is_dir() || folder.traces()?.is_empty() {
+            return Err(TrainError::NothingToResume { path: path.to_owned() });
+        }
+        for name in folder.names()?.iter().filter(|name| name.starts_with(UNFINISHED)) {
+            remove(&path.join(name))?;
+        }
+        Ok(folder)
+    }
+
+    pub(crate) fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// Steps done of each checkpoint, in order, with its folder.
+    pub(crate) fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+        let step = |name: &String| name.strip_prefix(CHECKPOINT)?.parse().ok();
+        let mut found: Vec<(u64, PathBuf)> =
+            self.names()?.iter().filter_map(|name| Some((step(name)?, self.path.join(name)))).collect();
+        found.sort();
+        Ok(found)
+    }
+
+    pub(crate) fn write_checkpoint(
+        &self,
+        step: u64,
+        write: impl FnOnce(&Path) -> Result<(), TrainError>,
+    ) -> Result<PathBuf, TrainError> {
+        self.write_folder(&format!("{CHECKPOINT}{step}"), write)
+    }
+
+    /// Writes a folder under another name, and gives it its own when it is complete.
+    pub(crate) fn write_folder(
+        &self,
+        name: &str,
+        write: impl FnOnce(&Path) -> Result<(), TrainError>,
+    ) -> Result<PathBuf, TrainError> {
+        let unfinished = self.path.join(format!("{UNFINISHED}{name}"));
+        let complete = self.path.join(name);
+        if unfinished.exists() {
+            remove(&unfinished)?;
+        }
+        fs::create_dir(&unfinished).map_err(TrainError::file(&unfinished, "create"))?;
+        if let Err(error) = write(&unfinished) {
+            // The first error is the one to tell; what cannot be removed is removed by the next resume.
+            let _ = remove(&unfinished);
+            return Err(error);
+        }
+        if complete.exists() {
+            remove(&complete)?;
+        }
+        fs::rename(&unfinished, &complete).map_err(TrainError::file(&complete, "create"))?;
+        Ok(complete)
+    }
+
+    /// Deletes the oldest checkpoints until `limit` are left.
+    pub(crate) fn keep_checkpoints(&self, limit: usize) -> Result<(), TrainError> {
+        let checkpoints = self.checkpoints()?;
+        let surplus = checkpoints.len().saturating_sub(limit);
+        checkpoints[..surplus].iter().try_for_each(|(_, path)| remove(path))
+    }
+
+    /// Names in the folder that only a run leaves.
+    fn traces(&self) -> Result<Vec<String>, TrainError> {
+        let of_a_run = |name: &String| {
+            ["metrics.jsonl", "adapter", "model"].contains(&name.as_str()) || name.starts_with(CHECKPOINT)
+        };
+        Ok(self.names()?.into_iter().filter(of_a_run).collect())
+    }
+
+    fn names(&self) -> Result<Vec<String>, TrainError> {
+        let entries = fs::read_dir(&self.path).map_err(TrainError::file(&self.path, "read"))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(TrainError::file(&self.path, "read"))?;
+            names.extend(entry.file_name().to_str().map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+fn remove(folder: &Path) -> Result<(), TrainError> {
+    fs::remove_dir_all(folder).map_err(TrainError::file(folder, "delete"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_holds_a_run_is_refused_and_one_that_holds_none_cannot_be_reopened() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("data.jsonl"), "").unwrap();
+        assert!(matches!(RunFolder::reopen(dir.path()), Err(TrainError::NothingToResume { .. })));
+        assert!(RunFolder::create(dir.path()).is_ok());
+        fs::create_dir(dir.path().join("checkpoint-3")).unwrap();
+        assert!(matches!(RunFolder::create(dir.path()), Err(TrainError::RunExists { .. })));
+        assert!(RunFolder::reopen(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_folder_gets_its_name_only_when_it_is_complete() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path()).unwrap();
+        let failed = folder.write_checkpoint(1, |unfinished| {
+            assert!(!dir.path().join("checkpoint-1").exists());
+            fs::write(unfinished.join("half"), "").unwrap();
+            Err(TrainError::NothingTrained { samples: 0 })
+        });
+        assert!(failed.is_err());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        folder.write_checkpoint(2, |unfinished| Ok(fs::write(unfinished.join("a"), "").unwrap())).unwrap();
+        folder.write_checkpoint(2, |unfinished| Ok(fs::write(unfinished.join("b"), "").unwrap())).unwrap();
+        assert_eq!(fs::read_dir(dir.path().join("checkpoint-2")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_newest_checkpoints_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path()).unwrap();
+        for step in [2, 10, 9] {
+            folder.write_checkpoint(step, |_| Ok(())).unwrap();
+        }
+        folder.keep_checkpoints(2).unwrap();
+        let steps: Vec<u64> = folder.checkpoints().unwrap().iter().map(|(step, _)| *step).collect();
+        assert_eq!(steps, [9, 10]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Samples to the model's batches.
+//!
+//! In: samples. Out: [`TokenBatch`]es laid out by [`toolsmith_chat::batch`]. It does not know losses or weights.
+
+use toolsmith_chat::batch::{self, LayoutOptions, TokenRun};
+use toolsmith_kernels::{Segment, TokenTree};
+use toolsmith_model::{ModelError, Target, TokenBatch};
+
+use crate::{RunOptions, Sample, TrainError};
+
+/// The batches of some samples, and how many supervised tokens they have together.
+pub(crate) struct Runs {
+    pub(crate) batches: Vec<TokenBatch>,
+    pub(crate) targets: usize,
+}
+
+impl Runs {
+    pub(crate) fn computed_tokens(&self) -> usize {
+        self.batches.iter().map(|batch| batch.input_ids.len()).sum()
+    }
+}
+
+pub(crate) fn lay_out(samples: &[&Sample], options: &RunOptions) -> Result<Runs, TrainError> {
+    let layout = LayoutOptions {
+        share_prefixes: options.share_prefixes,
+        ..LayoutOptions::new(options.max_tokens_per_run)
+    };
+    let tokens: Vec<&batch::Sample> = samples.iter().map(|sample| sample.tokens()).collect();
+    let runs = batch::lay_out(&tokens, &layout).map_err(|source| {
+        let name = match source {
+            batch::BatchError::TooLong { sample, .. } => samples[sample].name(),
+            _ => "this step",
+        };
+        TrainError::Sample { name: name.to_owned(), source }
+    })?;
+    let targets = runs.iter().map(|run| run.targets.len()).sum();
+    let batches = runs.into_iter().map(token_batch).collect::<Result<_, _>>()?;
+    Ok(Runs { batches, targets })
+}
+
+/// Refuses a sample that fits in no run.
+pub(crate) fn check_length(sample: &Sample, options: &RunOptions) -> Result<(), TrainError> {
+    let (tokens, max_tokens) = (sample.tokens().needed_ids().len(), options.max_tokens_per_run);
+    if tokens <= max_tokens {
+        return Ok(());
+    }
+    let source = batch::BatchError::TooLong { sample: 0, tokens, max_tokens };
+    Err(TrainError::Sample { name: sample.name().to_owned(), source })
+}
+
+fn token_batch(run: TokenRun) -> Result<TokenBatch, TrainError> {
+    let segment = |&batch::Segment { start, len, parent }: &batch::Segment| Segment { start, len, parent };
+    let tree = TokenTree::new(run.segments.iter().map(segment).collect())
+        .map_err(|error| ModelError::Batch(error.to_string()))?;
+    Ok(TokenBatch {
+        input_ids: run.input_ids,
+        position_ids: run.position_ids,
+        tree,
+        targets: run.targets.iter().map(|target| Target { row: target.row, token: target.token }).collect(),
+    })
+}

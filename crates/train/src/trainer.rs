@@ -1,0 +1,340 @@
+//! The loop: batches, gradients, updates; and around them metrics, evaluation, checkpoints.
+//!
+//! In: a [`TrainJob`]. Out: its run folder, and the trained model. Nothing depends on what came before but the weights,
+//! the moments, the number of the step and the place in the stream of dropout masks; those are a checkpoint, which is
+//! why a resumed run ends in the same bytes. It prints nothing and asks nobody.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+use toolsmith_kernels::Device;
+use toolsmith_model::{
+    Decoder, LoraConfig, TargetModules, TokenWeights, TrainMethod, TrainableModel, WeightType,
+};
+
+use crate::checkpoint::{self, TrainerState};
+use crate::data::{DataOrder, fingerprint};
+use crate::metrics::MetricsLog;
+use crate::optimizer::{AdamW, clip_scale};
+use crate::run_folder::RunFolder;
+use crate::runs::{self, Runs};
+use crate::{
+    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, objective,
+};
+
+/// Everything a run needs.
+pub struct TrainJob<D: Device> {
+    /// The model to start from.
+    pub decoder: Decoder<D>,
+    /// Which weights are trained.
+    pub method: TrainMethod,
+    /// What is trained on.
+    pub samples: Vec<Sample>,
+    /// Whose loss is measured; may be empty.
+    pub eval_samples: Vec<Sample>,
+    /// The loop's values.
+    pub options: RunOptions,
+    /// Folder of the run.
+    pub output_dir: PathBuf,
+    /// How an adapter's config names the model it belongs to.
+    pub base_model_name_or_path: String,
+    /// Type in which a fully trained model is saved at the end. (Adapters and checkpoints: always float32.)
+    pub save_dtype: WeightType,
+}
+
+/// A run that is ready to go on.
+pub struct Trainer<D: Device> {
+    model: TrainableModel<D>,
+    method: TrainMethod,
+    optimizer: AdamW<D>,
+    samples: Vec<Sample>,
+    untrained_samples: usize,
+    order: DataOrder,
+    eval: Runs,
+    options: RunOptions,
+    base_model_name_or_path: String,
+    save_dtype: WeightType,
+    folder: RunFolder,
+    run: Map<String, Value>,
+    total_steps: u64,
+    done_steps: u64,
+}
+
+impl<D: Device> Trainer<D> {
+    /// A new run.
+    ///
+    /// # Errors
+    /// A folder that already holds a run, samples that train nothing or are too long, a method that does not fit the
+    /// model.
+    pub fn start(job: TrainJob<D>) -> Result<Self, TrainError> {
+        let folder = RunFolder::create(&job.output_dir)?;
+        Self::prepare(job, folder)
+    }
+
+    /// A run that was stopped or killed, from its last checkpoint on; from its beginning where it has none yet.
+    ///
+    /// # Errors
+    /// As [`Trainer::start`]; also a folder without a run, and a run with other options, method or data.
+    pub fn resume(job: TrainJob<D>) -> Result<Self, TrainError> {
+        let folder = RunFolder::reopen(&job.output_dir)?;
+        let mut trainer = Self::prepare(job, folder)?;
+        if let Some((_, checkpoint)) = trainer.folder.checkpoints()?.pop() {
+            trainer.load(&checkpoint)?;
+        }
+        Ok(trainer)
+    }
+
+    fn prepare(job: TrainJob<D>, folder: RunFolder) -> Result<Self, TrainError> {
+        let TrainJob { decoder, method, mut samples, eval_samples, options, .. } = job;
+        let given = samples.len();
+        let data_fingerprint = fingerprint(&samples);
+        samples.retain(|sample| sample.tokens().trained_tokens() > 0);
+        if samples.is_empty() {
+            return Err(TrainError::NothingTrained { samples: given });
+        }
+        for sample in &samples {
+            // A sample that fits in no run should be known before the first step, not in the middle of the night.
+            runs::check_length(sample, &options)?;
+        }
+        let eval = runs::lay_out(&eval_samples.iter().collect::<Vec<_>>(), &options)?;
+        let mut model = TrainableModel::new(decoder, method.clone(), options.seed)?;
+        let device = model.device().clone();
+        let optimizer = AdamW::new(device, options.optimizer, &model.parameters_mut());
+        let order = DataOrder::new(samples.len(), options.batch_size, options.seed);
+        let mut run = options.deciding();
+        run.insert("method".to_owned(), method_settings(&method));
+        run.insert("samples".to_owned(), json!(given));
+        run.insert("data_fingerprint".to_owned(), json!(format!("{data_fingerprint:016x}")));
+        Ok(Self {
+            total_steps: options.total_steps(order.steps_per_epoch()),
+            done_steps: 0,
+            untrained_samples: given - samples.len(),
+            base_model_name_or_path: job.base_model_name_or_path,
+            save_dtype: job.save_dtype,
+            model,
+            method,
+            optimizer,
+            samples,
+            order,
+            eval,
+            options,
+            folder,
+            run,
+        })
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        self.total_steps
+    }
+
+    /// Steps done so far.
+    pub fn done_steps(&self) -> u64 {
+        self.done_steps
+    }
+
+    /// The model, as trained so far.
+    pub fn model(&self) -> &TrainableModel<D> {
+        &self.model
+    }
+
+    /// The model, when the run is over.
+    pub fn into_model(self) -> TrainableModel<D> {
+        self.model
+    }
+
+    /// Trains to the end, or until `stop` is set: then the step at hand is finished and a checkpoint saved.
+    ///
+    /// # Errors
+    /// A loss or gradient that is no number; a file that cannot be written. Checkpoints written before stay.
+    pub fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+        let mut log = MetricsLog::open(&self.folder.metrics(), self.done_steps)?;
+        let device = self.model.device().clone();
+        observer.event(Event::Started {
+            total_steps: self.total_steps,
+            done_steps: self.done_steps,
+            samples: self.samples.len(),
+            untrained_samples: self.untrained_samples,
+            trained_parameters: self.model.parameters_mut().iter().map(|p| device.len(p.value)).sum(),
+        });
+        let mut eval_loss = None;
+        while self.done_steps < self.total_steps {
+            let metrics = self.step()?;
+            let (step, last) = (self.done_steps, self.done_steps == self.total_steps);
+            if last || step.is_multiple_of(self.options.logging_steps) {
+                log.append(&metrics)?;
+            }
+            observer.event(Event::Step(&metrics));
+            if last || self.options.eval_steps.is_some_and(|steps| step.is_multiple_of(steps)) {
+                eval_loss = self.evaluate(&mut log, observer)?;
+            }
+            let stopped = !last && stop.load(Ordering::Relaxed);
+            if last || stopped || step.is_multiple_of(self.options.save_steps) {
+                let checkpoint = self.save_checkpoint(observer)?;
+                if stopped {
+                    return Ok(Outcome::Stopped { step, checkpoint });
+                }
+            }
+        }
+        let weights = self.save_weights(observer)?;
+        Ok(Outcome::Finished { weights, eval_loss })
+    }
+
+    fn step(&mut self) -> Result<StepMetrics, TrainError> {
+        let begun = Instant::now();
+        let step = self.done_steps + 1;
+        let learning_rate = self.options.schedule.learning_rate_at(step, self.total_steps);
+        let samples: Vec<&Sample> = self.order.batch(step).iter().map(|&index| &self.samples[index]).collect();
+        let runs = runs::lay_out(&samples, &self.options)?;
+        let weight = objective::token_mean(runs.targets);
+
+        self.model.zero_grads();
+        let mut loss = 0.0;
+        for batch in &runs.batches {
+            let weights = vec![weight; batch.targets.len()];
+            let logprobs = self.model.forward_backward(batch, TokenWeights::Fixed(&weights))?;
+            loss -= logprobs.iter().map(|&logprob| f64::from(logprob)).sum::<f64>();
+        }
+        loss /= runs.targets as f64;
+
+        let mut parameters = self.model.parameters_mut();
+        let grad_norm = self.optimizer.grad_norm(&parameters);
+        for (what, value) in [("loss", loss), ("gradient norm", grad_norm)] {
+            if !value.is_finite() {
+                let samples = names(&samples);
+                return Err(TrainError::NotFinite { step, what, value, samples, learning_rate });
+            }
+        }
+        let scale = clip_scale(grad_norm, self.options.max_grad_norm);
+        self.optimizer.step(&mut parameters, step, learning_rate, scale);
+        self.done_steps = step;
+
+        let tokens = samples.iter().map(|sample| sample.tokens().input_ids().len()).sum();
+        Ok(StepMetrics {
+            step,
+            epoch: self.epoch(),
+            loss,
+            learning_rate,
+            grad_norm,
+            tokens,
+            trained_tokens: runs.targets,
+            computed_tokens: runs.computed_tokens(),
+            tokens_per_second: tokens as f64 / begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn epoch(&self) -> f64 {
+        self.done_steps as f64 / self.order.steps_per_epoch() as f64
+    }
+
+    fn evaluate(
+        &mut self,
+        log: &mut MetricsLog,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<f64>, TrainError> {
+        if self.eval.targets == 0 {
+            return Ok(None);
+        }
+        let mut sum = 0.0;
+        for batch in &self.eval.batches {
+            sum -= self.model.logprobs(batch)?.iter().map(|&logprob| f64::from(logprob)).sum::<f64>();
+        }
+        let metrics = EvalMetrics {
+            step: self.done_steps,
+            eval_loss: sum / self.eval.targets as f64,
+            eval_trained_tokens: self.eval.targets,
+        };
+        log.append(&metrics)?;
+        observer.event(Event::Evaluated(&metrics));
+        Ok(Some(metrics.eval_loss))
+    }
+
+    fn save_checkpoint(&mut self, observer: &mut dyn Observer) -> Result<PathBuf, TrainError> {
+        let state = TrainerState {
+            global_step: self.done_steps,
+            max_steps: self.total_steps,
+            epoch: self.epoch(),
+            dropout_counter: self.model.dropout_counter(),
+            run: self.run.clone(),
+        };
+        let device = self.model.device().clone();
+        let (model, optimizer) = (&mut self.model, &self.optimizer);
+        let write = |path: &Path| {
+            save_model(model, &self.method, &self.base_model_name_or_path, WeightType::F32, path)?;
+            complete(observer, path)?;
+            checkpoint::save_optimizer(path, &device, &model.parameters_mut(), optimizer)?;
+            state.save(path)
+        };
+        let path = self.folder.write_checkpoint(state.global_step, write)?;
+        if let Some(limit) = self.options.save_total_limit {
+            self.folder.keep_checkpoints(limit)?;
+        }
+        observer.event(Event::CheckpointSaved { step: state.global_step, path: &path });
+        Ok(path)
+    }
+
+    fn save_weights(&self, observer: &mut dyn Observer) -> Result<PathBuf, TrainError> {
+        let name = match self.method {
+            TrainMethod::Full => "model",
+            TrainMethod::Lora(_) => "adapter",
+        };
+        let path = self.folder.write_folder(name, |path| {
+            save_model(&self.model, &self.method, &self.base_model_name_or_path, self.save_dtype, path)?;
+            complete(observer, path)
+        })?;
+        observer.event(Event::WeightsSaved { path: &path });
+        Ok(path)
+    }
+
+    fn load(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
+        let state = TrainerState::load(checkpoint, &self.run)?;
+        let weights = match self.method {
+            TrainMethod::Full => "model.safetensors",
+            TrainMethod::Lora(_) => "adapter_model.safetensors",
+        };
+        let device = self.model.device().clone();
+        let parameters = &mut self.model.parameters_mut();
+        checkpoint::load_tensors(checkpoint, weights, &device, parameters, &mut self.optimizer)?;
+        self.model.set_dropout_counter(state.dropout_counter);
+        self.done_steps = state.global_step;
+        Ok(())
+    }
+}
+
+fn save_model<D: Device>(
+    model: &TrainableModel<D>,
+    method: &TrainMethod,
+    base_model_name_or_path: &str,
+    dtype: WeightType,
+    path: &Path,
+) -> Result<(), TrainError> {
+    Ok(match method {
+        TrainMethod::Full => model.decoder().save(path, dtype)?,
+        TrainMethod::Lora(_) => model.save_adapter(path, base_model_name_or_path)?,
+    })
+}
+
+fn complete(observer: &mut dyn Observer, path: &Path) -> Result<(), TrainError> {
+    observer.complete_folder(path).map_err(TrainError::file(path, "complete"))
+}
+
+fn method_settings(method: &TrainMethod) -> Value {
+    match method {
+        TrainMethod::Full => json!("full"),
+        TrainMethod::Lora(LoraConfig { r, lora_alpha, lora_dropout, target_modules }) => {
+            let target_modules = match target_modules {
+                TargetModules::AllLinear => json!("all-linear"),
+                TargetModules::Names(names) => json!(names),
+            };
+            json!({"lora": {"r": r, "lora_alpha": lora_alpha, "lora_dropout": lora_dropout,
+                "target_modules": target_modules}})
+        }
+    }
+}
+
+fn names(samples: &[&Sample]) -> String {
+    let names: Vec<&str> = samples.iter().map(|sample| sample.name()).collect();
+    names.join(", ")
+}

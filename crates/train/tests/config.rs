@@ -1,0 +1,135 @@
+//! Configurations: what is right is read, and everything that is wrong is said at once. One hostile input a file in
+//! tests/config; what is said about it in tests/snapshots.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
+use toolsmith_train::config::KEYS;
+use toolsmith_train::{Length, ScheduleKind, TrainConfig, Warmup};
+
+const MINIMAL: &str = "model: m\ndata: train.jsonl\noutput_dir: runs/first\n";
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn yaml_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files
+}
+
+fn with(yaml: &str, overrides: &[&str]) -> Result<TrainConfig, String> {
+    let overrides: Vec<String> = overrides.iter().map(|&word| word.to_owned()).collect();
+    TrainConfig::from_yaml("train.yaml", yaml, &overrides).map_err(|issues| issues.to_string())
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let files = yaml_files(&folder("tests/config"));
+    assert_eq!(files.len(), 9);
+    for file in files {
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        insta::assert_snapshot!(name, with(&text, &[]).unwrap_err());
+    }
+}
+
+#[test]
+fn words_of_the_command_line_are_named_when_they_are_wrong() {
+    let words = ["learning_rate", "seed=one", "lora.rank=4", "lora.r=0", "batch=4", "data=[a"];
+    insta::assert_snapshot!("command_line", with(MINIMAL, &words).unwrap_err());
+}
+
+#[test]
+fn what_is_not_said_has_the_documented_default() {
+    let config = with(MINIMAL, &[]).unwrap();
+    let lora = LoraConfig { r: 8, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
+    assert_eq!(config.method, TrainMethod::Lora(lora));
+    assert_eq!(config.data, ["train.jsonl"]);
+    assert_eq!(config.run, toolsmith_train::RunOptions::default());
+    assert_eq!(with(MINIMAL, &["method=full"]).unwrap().run.schedule.learning_rate, 5e-5);
+}
+
+#[test]
+fn every_value_arrives() {
+    let yaml = "
+        model: m
+        data: [a.jsonl, b.parquet]
+        eval_data: c.jsonl
+        output_dir: out
+        method: lora
+        lora: {r: 16, lora_alpha: 8, lora_dropout: 0.1, target_modules: [q_proj, v_proj]}
+        learning_rate: 1e-3
+        lr_scheduler_type: linear
+        warmup_ratio: 0.1
+        warmup_steps: 7
+        num_train_epochs: 0.5
+        batch_size: 3
+        save_dtype: bfloat16
+        share_prefixes: false
+        save_total_limit: 2
+        eval_steps:
+    ";
+    let config = with(yaml, &[]).unwrap();
+    assert_eq!(config.data, ["a.jsonl", "b.parquet"]);
+    assert_eq!(config.eval_data, ["c.jsonl"]);
+    let names = TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]);
+    let lora = LoraConfig { r: 16, lora_alpha: 8.0, lora_dropout: 0.1, target_modules: names };
+    assert_eq!(config.method, TrainMethod::Lora(lora));
+    assert_eq!(config.run.schedule.learning_rate, 1e-3);
+    assert_eq!(config.run.schedule.kind, ScheduleKind::Linear);
+    // As in transformers, a number of steps wins over a ratio.
+    assert_eq!(config.run.schedule.warmup, Warmup::Steps(7));
+    assert_eq!(config.run.length, Length::Epochs(0.5));
+    assert_eq!(config.run.batch_size, 3);
+    assert_eq!(config.save_dtype, WeightType::Bf16);
+    assert!(!config.run.share_prefixes);
+    assert_eq!((config.run.save_total_limit, config.run.eval_steps), (Some(2), None));
+}
+
+#[test]
+fn the_command_line_wins_over_the_file_and_later_words_over_earlier_ones() {
+    let yaml = format!("{MINIMAL}max_steps: 100\nlora:\n  r: 4\n  lora_dropout: 0.5\n");
+    let words = ["max_steps=5", "max_steps=6", "lora.r=2", "data=[x, y]", "output_dir=elsewhere", "learning_rate=1e-5"];
+    let config = with(&yaml, &words).unwrap();
+    assert_eq!(config.run.length, Length::Steps(6));
+    assert_eq!(config.data, ["x", "y"]);
+    assert_eq!(config.output_dir, Path::new("elsewhere"));
+    assert_eq!(config.run.schedule.learning_rate, 1e-5);
+    match config.method {
+        TrainMethod::Lora(lora) => assert_eq!((lora.r, lora.lora_dropout), (2, 0.5)),
+        TrainMethod::Full => panic!("the method was changed"),
+    }
+}
+
+#[test]
+fn an_error_in_the_file_mended_on_the_command_line_is_none() {
+    let yaml = format!("{MINIMAL}max_steps: many\n");
+    assert!(with(&yaml, &[]).is_err());
+    assert!(with(&yaml, &["max_steps=3"]).is_ok());
+}
+
+#[test]
+fn every_key_is_known_and_documented() {
+    let documentation = include_str!("../../../docs/training.md");
+    for key in KEYS {
+        assert!(documentation.contains(&format!("| `{key}` |")), "docs/training.md has no row for `{key}`");
+        let message = with(MINIMAL, &[&format!("{key}={{}}")]).err().unwrap_or_default();
+        assert!(!message.contains("unknown key"), "{key} is in KEYS, but is not read: {message}");
+    }
+    let documented = documentation.lines().filter(|line| line.starts_with("| `")).count();
+    assert_eq!(documented, KEYS.len(), "docs/training.md has rows for keys that do not exist");
+}
+
+#[test]
+fn every_recipe_is_a_configuration() {
+    let recipes = yaml_files(&folder("../../recipes"));
+    assert!(recipes.len() >= 4);
+    for recipe in recipes {
+        let text = fs::read_to_string(&recipe).unwrap();
+        with(&text, &[]).unwrap_or_else(|issues| panic!("{}:\n{issues}", recipe.display()));
+    }
+}
