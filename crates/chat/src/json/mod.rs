@@ -1,0 +1,26 @@
+//! JSON as the field's Python tools read and write it.
+//!
+//! In: text or [`Json`] values. Out: values that keep key order and the digits of every number, and text with the very
+//! characters of Python's `json.dumps(…, ensure_ascii=False)`, since each of them becomes a token. It does not know
+//! conversations.
+
+mod equal;
+mod literal;
+mod python;
+mod scan;
+
+pub use equal::equal_by_value;
+pub use literal::{LiteralError, parse_literal};
+pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
+pub(crate) use scan::{ObjectScan, ScanState};
+
+/// A JSON value; objects keep the order of their keys, numbers their digits.
+pub type Json = serde_json::Value;
+
+/// A JSON object.
+pub type JsonMap = serde_json::Map<String, Json>;
+
+/// Reads one JSON value, with nothing after it but white space.
+pub fn parse(text: &str) -> Result<Json, serde_json::Error> {
+    serde_json::from_str(text)
+}

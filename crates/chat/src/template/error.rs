@@ -1,0 +1,79 @@
+//! Why a conversation cannot be written in a family's format.
+
+use thiserror::Error;
+
+use super::Template;
+use crate::data::Role;
+
+/// Why a conversation cannot be rendered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RenderError {
+    /// A template name that is not known.
+    #[error("unknown template {name:?}, expected one of: {expected}")]
+    UnknownTemplate {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        expected: String,
+    },
+    /// A message without text where the template writes one.
+    #[error(
+        "messages[{message}]: the {role} message has no content, and {template} cannot write that; set content to a text (\"\" for an empty one), or drop the message"
+    )]
+    NoContent {
+        /// Index of the message.
+        message: usize,
+        /// Its role.
+        role: Role,
+        /// The template.
+        template: Template,
+    },
+    /// A tool name that the format cannot hold.
+    #[error(
+        "messages[{message}].tool_calls[{call}]: {template} cannot write the tool name {name:?}; {reason}. Rename the tool"
+    )]
+    UnwritableName {
+        /// Index of the message.
+        message: usize,
+        /// Index of the call.
+        call: usize,
+        /// The name.
+        name: String,
+        /// The template.
+        template: Template,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A built-in tool takes raw text, and the call has other arguments.
+    #[error(
+        "messages[{message}].tool_calls[{call}]: {name} is a built-in tool of {template} that takes raw text; expected the arguments {{\"{key}\": \"…\"}}, found {found}"
+    )]
+    BuiltInArguments {
+        /// Index of the message.
+        message: usize,
+        /// Index of the call.
+        call: usize,
+        /// The tool.
+        name: String,
+        /// The template.
+        template: Template,
+        /// The key of its sole argument.
+        key: &'static str,
+        /// The arguments found.
+        found: String,
+    },
+    /// A tool defined by a text, where the template takes objects.
+    #[error(
+        "tools[{tool}]: {template} takes tools defined by JSON objects; found a text. Write it as {{\"type\": \"function\", \"function\": {{\"name\": …}}}}"
+    )]
+    TextTool {
+        /// Index of the tool.
+        tool: usize,
+        /// The template.
+        template: Template,
+    },
+    /// The conversation has no messages.
+    #[error("the conversation has no messages; expected at least one")]
+    NoMessages,
+}

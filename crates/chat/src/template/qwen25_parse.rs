@@ -1,0 +1,20 @@
+//! (being written)
+use super::parse::{Offered, ParseEvent};
+
+#[derive(Debug, Clone)]
+pub(super) struct Qwen25Parser {
+    buffer: String,
+}
+
+impl Qwen25Parser {
+    pub(super) fn new(_offered: Offered) -> Self {
+        Self { buffer: String::new() }
+    }
+    pub(super) fn push(&mut self, text: &str) -> Vec<ParseEvent> {
+        self.buffer.push_str(text);
+        Vec::new()
+    }
+    pub(super) fn finish(self) -> Vec<ParseEvent> {
+        vec![ParseEvent::Content(self.buffer)]
+    }
+}

@@ -1,0 +1,117 @@
+//! What rendering yields: one text, cut into pieces.
+//!
+//! In: what a renderer writes. Out: [`Rendered`]. Text, ids, labels and coloured views all come from the pieces, so the
+//! loss mask follows the structure and is never guessed from strings.
+
+use std::ops::Range;
+
+/// A rendered conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rendered {
+    text: String,
+    pieces: Vec<Piece>,
+}
+
+/// A stretch of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it starts in the text, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
+    /// What it is.
+    pub kind: PieceKind,
+    /// Index of the message it belongs to; `None` for what the template adds around messages.
+    pub message: Option<usize>,
+    /// Whether its tokens are trained.
+    pub trained: bool,
+}
+
+impl Piece {
+    /// Where it stands in the text.
+    pub fn range(&self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// What a piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PieceKind {
+    /// One control token, by name; the tokenizer must have it.
+    Control,
+    /// Text of the template; the names of added tokens in it are control tokens.
+    Structure,
+    /// Text of the conversation; nothing in it is ever a control token.
+    Content,
+}
+
+impl Rendered {
+    /// What the family's chat template prints.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The pieces, in order; together they are the text.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// The text of one piece.
+    pub fn piece_text(&self, piece: &Piece) -> &str {
+        &self.text[piece.range()]
+    }
+
+    /// Whether anything is trained.
+    pub fn has_trained_piece(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.trained)
+    }
+}
+
+/// Writes pieces; each renderer sets message and training state as it goes.
+pub(super) struct Writer {
+    rendered: Rendered,
+    pub(super) message: Option<usize>,
+    pub(super) trained: bool,
+}
+
+impl Writer {
+    pub(super) fn with_capacity(bytes: usize, pieces: usize) -> Self {
+        let rendered = Rendered { text: String::with_capacity(bytes), pieces: Vec::with_capacity(pieces) };
+        Self { rendered, message: None, trained: false }
+    }
+
+    pub(super) fn control(&mut self, name: &str) {
+        self.write(PieceKind::Control, |text| text.push_str(name));
+    }
+
+    pub(super) fn structure(&mut self, part: &str) {
+        self.write(PieceKind::Structure, |text| text.push_str(part));
+    }
+
+    pub(super) fn content(&mut self, part: &str) {
+        self.write(PieceKind::Content, |text| text.push_str(part));
+    }
+
+    /// Writes one piece; neighbours that differ in nothing become one, except control tokens.
+    pub(super) fn write(&mut self, kind: PieceKind, write: impl FnOnce(&mut String)) {
+        let Self { rendered: Rendered { text, pieces }, message, trained } = self;
+        let start = text.len();
+        write(text);
+        let end = text.len();
+        if start == end {
+            return;
+        }
+        if let Some(last) = pieces.last_mut()
+            && kind != PieceKind::Control
+            && (last.kind, last.message, last.trained) == (kind, *message, *trained)
+        {
+            last.end = end;
+            return;
+        }
+        pieces.push(Piece { start, end, kind, message: *message, trained: *trained });
+    }
+
+    pub(super) fn finish(self) -> Rendered {
+        self.rendered
+    }
+}
