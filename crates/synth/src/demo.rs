@@ -57,7 +57,7 @@ pub fn demo_dataset(seed: u64, sizes: DemoSizes) -> DemoDataset {
 
 /// One conversation over tools of `domains`.
 fn conversation(domains: &[&Domain], rng: &mut Rng) -> Json {
-    let count = 1 + rng.weighted(&[28, 40, 27, 5]);
+    let count = 1 + rng.weighted(&[34, 41, 22, 3]);
     let tools = offer_tools(domains, count, rng);
     let mut messages = vec![system(rng)];
     match rng.weighted(&[50, 18, 14, 6, 12]) {

@@ -59,10 +59,10 @@ impl Vocabulary {
 
     /// Any word: plain ones mostly, else one that no language has.
     pub(crate) fn word(&self, rng: &mut Rng) -> String {
-        match rng.below(10) {
-            0..=4 => rng.pick(&self.words).clone(),
-            5 => rng.pick(&self.nouns).clone(),
-            6 => rng.pick(&self.verbs).clone(),
+        match rng.below(100) {
+            0..=69 => rng.pick(&self.words).clone(),
+            70..=84 => rng.pick(&self.nouns).clone(),
+            85..=93 => rng.pick(&self.verbs).clone(),
             _ => pseudo_word(rng),
         }
     }
@@ -71,7 +71,7 @@ impl Vocabulary {
     pub(crate) fn tool(&self, rng: &mut Rng) -> Tool {
         loop {
             let verb = rng.pick(&self.verbs).clone();
-            let noun = if rng.chance(25) {
+            let noun = if rng.chance(8) {
                 pseudo_word(rng)
             } else {
                 rng.pick(&self.nouns).clone()
@@ -131,7 +131,7 @@ impl Vocabulary {
                 Pool::Time,
                 Pool::Code,
                 Pool::Title,
-                Pool::Pseudo,
+                Pool::Title,
                 Pool::Pseudo,
             ])),
             1 => ValueType::Integer(low, limit),

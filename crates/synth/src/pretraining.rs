@@ -18,17 +18,26 @@ use crate::request::word_request;
 use crate::rng::Rng;
 use crate::tool::{Call, Tool};
 
-/// `count` records of the base model's corpus. A longer corpus of a seed begins with the shorter.
+/// How much of the corpus, in percent of its records, comes before the first long document.
+const SHORT_PERCENT: usize = 35;
+
+/// `count` records of the base model's corpus, to be read in this order: short documents first
+/// (they teach copying), then those with tool definitions, and conversations.
 pub fn base_corpus(seed: u64, count: usize) -> impl Iterator<Item = Json> {
     let vocabulary = Vocabulary::new();
     (0..count).map(move |index| {
         let mut rng = Rng::new(seed, 1000 + index as u64);
-        record(&vocabulary, &mut rng)
+        let weights = if index * 100 < count * SHORT_PERCENT {
+            [0, 4, 32, 22, 16, 14, 12]
+        } else {
+            [28, 42, 12, 8, 4, 4, 2]
+        };
+        record(&weights, &vocabulary, &mut rng)
     })
 }
 
-fn record(vocabulary: &Vocabulary, rng: &mut Rng) -> Json {
-    let text = match rng.weighted(&[40, 22, 12, 8, 8, 5, 5]) {
+fn record(weights: &[usize; 7], vocabulary: &Vocabulary, rng: &mut Rng) -> Json {
+    let text = match rng.weighted(weights) {
         0 => return old_conversation(vocabulary, rng),
         1 => job_sheet(vocabulary, rng),
         2 => form(vocabulary, rng),
@@ -41,7 +50,7 @@ fn record(vocabulary: &Vocabulary, rng: &mut Rng) -> Json {
 }
 
 fn tools(vocabulary: &Vocabulary, rng: &mut Rng) -> Vec<Tool> {
-    let count = 1 + rng.weighted(&[28, 40, 27, 5]);
+    let count = 1 + rng.weighted(&[34, 41, 22, 3]);
     let mut tools: Vec<Tool> = Vec::new();
     while tools.len() < count {
         let mut tool = vocabulary.tool(rng);
