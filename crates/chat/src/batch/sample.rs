@@ -87,7 +87,10 @@ impl Sample {
     /// is left out: nothing stands before it.
     pub fn targets(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         let shifted = self.labels.get(1..).unwrap_or_default();
-        shifted.iter().enumerate().filter_map(|(position, &label)| Some((position, u32::try_from(label).ok()?)))
+        shifted
+            .iter()
+            .enumerate()
+            .filter_map(|(position, &label)| Some((position, u32::try_from(label).ok()?)))
     }
 
     /// Number of supervised predictions.

@@ -73,7 +73,10 @@ fn labels_are_checked_at_the_door() {
         Sample::new(vec![1, 2], vec![1]),
         Err(BatchError::LengthMismatch { input_ids: 2, labels: 1 })
     ));
-    assert!(matches!(Sample::new(vec![1, 2], vec![1, -1]), Err(BatchError::BadLabel { position: 1, label: -1 })));
+    assert!(matches!(
+        Sample::new(vec![1, 2], vec![1, -1]),
+        Err(BatchError::BadLabel { position: 1, label: -1 })
+    ));
 }
 
 /// Samples that share prefixes often: short sequences over three ids, cut from a few stems.

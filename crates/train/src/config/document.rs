@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use serde_saphyr::options::NonFiniteFloatPolicy;
 
 use super::issue::{Issue, Place};
 
@@ -183,7 +184,24 @@ fn parse(text: &str) -> Result<Entry, (u64, String)> {
     if text.trim().is_empty() {
         return Ok(Entry { place: Place::Line(1), value: Value::Null });
     }
-    let options = serde_saphyr::options! { strict_booleans: true, with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| (error.location().map_or(1, |location| location.line()), error.to_string()))
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        // Whether a number may be infinite is for each key to say.
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line = error.location().map_or(1, |location| location.line());
+        let message = match &error {
+            serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+                format!("the key {key} stands here for the second time; keep one of the two")
+            }
+            other => {
+                let text = other.to_string();
+                // The line is said in front.
+                text.split(" at line ").next().unwrap_or_default().to_owned()
+            }
+        };
+        (line, message)
+    })
 }

@@ -32,7 +32,8 @@ impl<'a> Group<'a> {
         self.known.push(key);
         let wanted = Value::Text(key.to_owned());
         let index = self.entries.iter().position(|(name, _)| name.value == wanted)?;
-        let (_, entry) = self.entries.remove(index);
+        let (name, entry) = self.entries.remove(index);
+        let entry = Entry { place: name.place, ..entry };
         (entry.value != Value::Null).then_some(entry)
     }
 
@@ -204,7 +205,8 @@ fn as_number(value: &Value) -> Option<f64> {
 /// The known name that is most like `name`: one holds the other, or few letters differ.
 fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name = name.to_ascii_lowercase();
-    let distance = |known: &str| match name.len() >= 3 && (known.contains(&name) || name.contains(known)) {
+    let holds = |long: &str, short: &str| short.len() >= 3 && long.contains(short);
+    let distance = |known: &str| match holds(known, &name) || holds(&name, known) {
         true => 1,
         false => edit_distance(&name, known),
     };
