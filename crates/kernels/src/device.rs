@@ -168,6 +168,15 @@ pub struct AdamWStep {
     pub grad_scale: f32,
 }
 
+impl AdamWStep {
+    /// The learning rate with the first moment's bias taken out, and what the second moment's root is multiplied by.
+    pub(crate) fn corrections(&self) -> (f32, f32) {
+        let correct = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
+        let step_size = f64::from(self.learning_rate) / correct(self.beta1);
+        (step_size as f32, (1.0 / correct(self.beta2).sqrt()) as f32)
+    }
+}
+
 /// The supervised rows of one chunk of logits, and which of their tokens are asked for.
 #[derive(Debug)]
 pub struct HeadRows<'a, I> {

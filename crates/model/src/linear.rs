@@ -1,1 +1,195 @@
-//! (being written)
+//! A linear layer, its bias and its LoRA adapter: forward and backward.
+//!
+//! In: rows of inputs (or gradients). Out: rows of outputs (or gradients), added to what is there where asked. Not
+//! known: which layer of the decoder this is.
+
+use toolsmith_kernels::{Device, Matrix, Transpose, View, ViewMut};
+
+use crate::parameter::{Parameter, Tensor};
+
+/// `y = x · Wᵀ + b`, and with an adapter `+ scale * dropout(x) · Aᵀ · Bᵀ` (Hu et al., 2021).
+pub(crate) struct Linear<D: Device> {
+    /// Name in the checkpoint, without `.weight`.
+    pub(crate) name: String,
+    pub(crate) in_features: usize,
+    pub(crate) out_features: usize,
+    /// `[out, in]`.
+    pub(crate) weight: Tensor<D>,
+    /// `[out]`.
+    pub(crate) bias: Option<Tensor<D>>,
+    pub(crate) adapter: Option<LoraWeights<D>>,
+}
+
+/// The two factors of an adapter.
+pub(crate) struct LoraWeights<D: Device> {
+    /// `[r, in]`.
+    pub(crate) a: Tensor<D>,
+    /// `[out, r]`.
+    pub(crate) b: Tensor<D>,
+    pub(crate) rank: usize,
+    /// `lora_alpha / r`.
+    pub(crate) scale: f32,
+    pub(crate) dropout: f32,
+    /// Number of this adapter in its model: no two share a dropout mask.
+    pub(crate) index: u64,
+}
+
+/// What the layers of a pass share: the device, the number of tokens and the dropout of this pass.
+pub(crate) struct Pass<'a, D: Device> {
+    pub(crate) device: &'a D,
+    pub(crate) tokens: usize,
+    /// `None`: no dropout (evaluation).
+    pub(crate) dropout_seed: Option<u64>,
+}
+
+impl<D: Device> Pass<'_, D> {
+    fn mask(&self, lora: &LoraWeights<D>) -> Option<u64> {
+        let seed = self.dropout_seed.filter(|_| lora.dropout > 0.0)?;
+        Some(toolsmith_kernels::CounterRng::new(seed).bits(lora.index))
+    }
+}
+
+/// Buffers that adapters work in.
+pub(crate) struct LoraScratch<D: Device> {
+    /// `[tokens, widest input]`
+    pub(crate) wide: D::Buffer,
+    /// `[tokens, rank]`
+    pub(crate) narrow: D::Buffer,
+}
+
+impl<D: Device> Linear<D> {
+    fn weight_at(&self) -> Matrix {
+        Matrix::dense(self.out_features, self.in_features)
+    }
+
+    /// `y = beta * y + layer(x)`; `low` receives `dropout(x) · Aᵀ`, which the backward pass reads.
+    ///
+    /// # Shapes
+    /// `x`: `[tokens, in]`; `y`: `[tokens, out]`; `low`: `[tokens, r]`.
+    pub(crate) fn forward(
+        &self,
+        pass: &Pass<'_, D>,
+        x: View<'_, D::Buffer>,
+        beta: f32,
+        y: ViewMut<'_, D::Buffer>,
+        low: &mut D::Buffer,
+        scratch: &mut LoraScratch<D>,
+    ) {
+        let (device, y_at) = (pass.device, y.at);
+        let weight = View::new(&self.weight.value, self.weight_at());
+        device.matmul(1.0, x, Transpose::No, weight, Transpose::Yes, beta, ViewMut::new(y.buffer, y_at));
+        if let Some(bias) = &self.bias {
+            device.add_bias(&bias.value, ViewMut::new(y.buffer, y_at));
+        }
+        let Some(lora) = &self.adapter else { return };
+        let x = lora.dropped(pass, x, &mut scratch.wide);
+        let low_at = Matrix::dense(pass.tokens, lora.rank);
+        let (a, b) = lora.views();
+        device.matmul(1.0, x, Transpose::No, a, Transpose::Yes, 0.0, ViewMut::new(low, low_at));
+        device.matmul(
+            lora.scale,
+            View::new(low, low_at),
+            Transpose::No,
+            b,
+            Transpose::Yes,
+            1.0,
+            ViewMut::new(y.buffer, y_at),
+        );
+    }
+
+    /// Whether the backward pass reads the layer's input.
+    pub(crate) fn needs_input(&self) -> bool {
+        self.weight.grad.is_some() || self.adapter.as_ref().is_some_and(|lora| lora.a.grad.is_some())
+    }
+
+    /// Adds to the gradients of trained weights; with `d_x`, `d_x = beta * d_x +` the gradient of the input.
+    pub(crate) fn backward(
+        &mut self,
+        pass: &Pass<'_, D>,
+        x: View<'_, D::Buffer>,
+        d_y: View<'_, D::Buffer>,
+        d_x: Option<(f32, ViewMut<'_, D::Buffer>)>,
+        low: &D::Buffer,
+        scratch: &mut LoraScratch<D>,
+    ) {
+        let (device, weight_at) = (pass.device, self.weight_at());
+        if let Some(grad) = &mut self.weight.grad {
+            device.matmul(1.0, d_y, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, weight_at));
+        }
+        if let Some(grad) = self.bias.as_mut().and_then(|bias| bias.grad.as_mut()) {
+            device.add_bias_backward(d_y, grad);
+        }
+        let mut d_x = d_x;
+        if let Some((beta, d_x)) = &mut d_x {
+            let weight = View::new(&self.weight.value, weight_at);
+            device.matmul(1.0, d_y, Transpose::No, weight, Transpose::No, *beta, ViewMut::new(d_x.buffer, d_x.at));
+        }
+        let Some(lora) = &mut self.adapter else { return };
+        let low_at = Matrix::dense(pass.tokens, lora.rank);
+        let (a_at, b_at) = (Matrix::dense(lora.rank, self.in_features), Matrix::dense(self.out_features, lora.rank));
+        let d_low = &mut scratch.narrow;
+        let b = View::new(&lora.b.value, b_at);
+        device.matmul(lora.scale, d_y, Transpose::No, b, Transpose::No, 0.0, ViewMut::new(d_low, low_at));
+        if let Some(grad) = &mut lora.b.grad {
+            let low = View::new(low, low_at);
+            device.matmul(lora.scale, d_y, Transpose::Yes, low, Transpose::No, 1.0, ViewMut::new(grad, b_at));
+        }
+        let d_low = View::new(&scratch.narrow, low_at);
+        if lora.a.grad.is_some() {
+            let x = lora.dropped(pass, x, &mut scratch.wide);
+            if let Some(grad) = &mut lora.a.grad {
+                device.matmul(1.0, d_low, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, a_at));
+            }
+        }
+        let Some((_, d_x)) = d_x else { return };
+        let a = View::new(&lora.a.value, a_at);
+        match pass.mask(lora) {
+            None => device.matmul(1.0, d_low, Transpose::No, a, Transpose::No, 1.0, d_x),
+            Some(seed) => {
+                let wide_at = Matrix::dense(pass.tokens, self.in_features);
+                let wide = ViewMut::new(&mut scratch.wide, wide_at);
+                device.matmul(1.0, d_low, Transpose::No, a, Transpose::No, 0.0, wide);
+                device.dropout(lora.dropout, seed, View::new(&scratch.wide, wide_at), 1.0, d_x);
+            }
+        }
+    }
+
+    /// Adds the adapter into the weight and removes it.
+    pub(crate) fn merge(&mut self, device: &D) {
+        let at = self.weight_at();
+        if let Some(lora) = self.adapter.take() {
+            let (a, b) = lora.views();
+            let weight = ViewMut::new(&mut self.weight.value, at);
+            device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, weight);
+        }
+    }
+
+    /// The trained tensors.
+    pub(crate) fn parameters(&mut self) -> impl Iterator<Item = Parameter<'_, D>> {
+        let lora = self.adapter.as_mut().map(|lora| [&mut lora.a, &mut lora.b]);
+        std::iter::once(&mut self.weight)
+            .chain(self.bias.as_mut())
+            .chain(lora.into_iter().flatten())
+            .filter_map(Tensor::parameter)
+    }
+}
+
+impl<D: Device> LoraWeights<D> {
+    fn views(&self) -> (View<'_, D::Buffer>, View<'_, D::Buffer>) {
+        let at = |tensor: &Tensor<D>| Matrix::dense(tensor.shape[0], tensor.shape[1]);
+        (View::new(&self.a.value, at(&self.a)), View::new(&self.b.value, at(&self.b)))
+    }
+
+    /// The input with this pass's dropout (the input itself where there is none).
+    fn dropped<'a>(
+        &self,
+        pass: &Pass<'_, D>,
+        x: View<'a, D::Buffer>,
+        wide: &'a mut D::Buffer,
+    ) -> View<'a, D::Buffer> {
+        let Some(seed) = pass.mask(self) else { return x };
+        let at = Matrix::dense(x.at.rows, x.at.cols);
+        pass.device.dropout(self.dropout, seed, x, 0.0, ViewMut::new(wide, at));
+        View::new(wide, at)
+    }
+}

@@ -1,8 +1,273 @@
-//! The fast device (being written).
+//! The fast device: f32, all cores, vector instructions chosen when the program runs.
+//!
+//! In and out: slices in memory. Each result is the same for any number of threads: work is cut by shape, never by
+//! the number of workers, and sums that cross a cut are added in its order. Not known: the order of operations.
+
+mod attention;
+mod attention_backward;
+mod head;
+mod matmul;
+mod norm;
+mod optimizer;
+mod pointwise;
+mod rope;
+mod rows;
+mod simd;
+
+use std::sync::Arc;
+
+use rayon::ThreadPool;
+
+pub use attention::CpuSpans;
+
+use crate::device::{
+    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
+};
+use crate::tree::QuerySpan;
+
 /// The CPU.
 #[derive(Debug, Clone, Default)]
-pub struct CpuDevice {}
+pub struct CpuDevice {
+    pool: Option<Arc<ThreadPool>>,
+}
+
+impl CpuDevice {
+    /// All cores (or as many as `RAYON_NUM_THREADS` says).
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A device with its own `threads` threads.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn with_threads(threads: usize) -> std::io::Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
+        Ok(Self { pool: Some(Arc::new(pool)) })
+    }
+
+    fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+}
+
 /// Numbers in memory.
-pub struct CpuBuffer {}
-/// Attention pattern.
-pub struct CpuSpans {}
+#[derive(Debug, Clone, PartialEq)]
+pub struct CpuBuffer {
+    values: Vec<f32>,
+}
+
+impl CpuBuffer {
+    /// The numbers.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+type Read<'a> = View<'a, CpuBuffer>;
+type Write<'a> = ViewMut<'a, CpuBuffer>;
+
+impl Device for CpuDevice {
+    type Buffer = CpuBuffer;
+    type Ids = Vec<u32>;
+    type Spans = CpuSpans;
+
+    fn zeros(&self, len: usize) -> CpuBuffer {
+        CpuBuffer { values: vec![0.0; len] }
+    }
+
+    fn upload(&self, values: &[f32]) -> CpuBuffer {
+        CpuBuffer { values: values.to_vec() }
+    }
+
+    fn upload_ids(&self, ids: &[u32]) -> Vec<u32> {
+        ids.to_vec()
+    }
+
+    fn upload_spans(&self, spans: &[QuerySpan]) -> CpuSpans {
+        CpuSpans::new(spans)
+    }
+
+    fn len(&self, buffer: &CpuBuffer) -> usize {
+        buffer.values.len()
+    }
+
+    fn read(&self, buffer: &CpuBuffer, offset: usize, out: &mut [f32]) {
+        out.copy_from_slice(&buffer.values[offset..offset + out.len()]);
+    }
+
+    fn write(&self, buffer: &mut CpuBuffer, offset: usize, values: &[f32]) {
+        buffer.values[offset..offset + values.len()].copy_from_slice(values);
+    }
+
+    fn scope<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => rayon::scope(|_| work()),
+        }
+    }
+
+    fn fill(&self, buffer: &mut CpuBuffer, offset: usize, len: usize, value: f32) {
+        self.run(|| pointwise::fill(&mut buffer.values[offset..offset + len], value));
+    }
+
+    fn copy(&self, from: Read<'_>, to: Write<'_>) {
+        self.run(|| pointwise::copy(from, to));
+    }
+
+    fn add(&self, factor: f32, from: Read<'_>, to: Write<'_>) {
+        self.run(|| pointwise::add(factor, from, to));
+    }
+
+    fn scale(&self, buffer: &mut CpuBuffer, factor: f32) {
+        self.run(|| pointwise::scale(&mut buffer.values, factor));
+    }
+
+    fn sum_of_squares(&self, buffer: &CpuBuffer) -> f64 {
+        self.run(|| optimizer::sum_of_squares(&buffer.values))
+    }
+
+    fn matmul(
+        &self,
+        alpha: f32,
+        a: Read<'_>,
+        transpose_a: Transpose,
+        b: Read<'_>,
+        transpose_b: Transpose,
+        beta: f32,
+        c: Write<'_>,
+    ) {
+        self.run(|| matmul::matmul(alpha, a, transpose_a, b, transpose_b, beta, c));
+    }
+
+    fn gather_rows(&self, table: Read<'_>, ids: &Vec<u32>, out: Write<'_>) {
+        self.run(|| rows::gather(table, ids, out));
+    }
+
+    fn scatter_add_rows(&self, rows: Read<'_>, ids: &Vec<u32>, table: Write<'_>) {
+        self.run(|| rows::scatter_add(rows, ids, table));
+    }
+
+    fn scatter_rows(&self, rows: Read<'_>, ids: &Vec<u32>, table: Write<'_>) {
+        rows::scatter(rows, ids, table);
+    }
+
+    fn rms_norm(&self, epsilon: f32, x: Read<'_>, weight: &CpuBuffer, y: Write<'_>, inverse_rms: &mut CpuBuffer) {
+        self.run(|| norm::forward(epsilon, x, &weight.values, y, &mut inverse_rms.values));
+    }
+
+    fn rms_norm_backward(
+        &self,
+        x: Read<'_>,
+        weight: &CpuBuffer,
+        inverse_rms: &CpuBuffer,
+        d_y: Read<'_>,
+        d_x: Write<'_>,
+        d_weight: Option<&mut CpuBuffer>,
+    ) {
+        let d_weight = d_weight.map(|buffer| buffer.values.as_mut_slice());
+        self.run(|| norm::backward(x, &weight.values, &inverse_rms.values, d_y, d_x, d_weight));
+    }
+
+    fn add_bias(&self, bias: &CpuBuffer, y: Write<'_>) {
+        self.run(|| pointwise::add_bias(&bias.values, y));
+    }
+
+    fn add_bias_backward(&self, d_y: Read<'_>, d_bias: &mut CpuBuffer) {
+        self.run(|| pointwise::add_bias_backward(d_y, &mut d_bias.values));
+    }
+
+    fn rope(
+        &self,
+        shape: RopeShape,
+        direction: Direction,
+        positions: &Vec<u32>,
+        cos: &CpuBuffer,
+        sin: &CpuBuffer,
+        x: Write<'_>,
+    ) {
+        self.run(|| rope::rope(shape, direction, positions, &cos.values, &sin.values, x));
+    }
+
+    fn attention(
+        &self,
+        shape: AttentionShape,
+        spans: &CpuSpans,
+        q: Read<'_>,
+        k: Read<'_>,
+        v: Read<'_>,
+        out: Write<'_>,
+        log_sum_exp: &mut CpuBuffer,
+    ) {
+        self.run(|| attention::forward(shape, spans, q, k, v, out, &mut log_sum_exp.values));
+    }
+
+    fn attention_backward(
+        &self,
+        shape: AttentionShape,
+        spans: &CpuSpans,
+        q: Read<'_>,
+        k: Read<'_>,
+        v: Read<'_>,
+        out: Read<'_>,
+        log_sum_exp: &CpuBuffer,
+        d_out: Read<'_>,
+        d_qkv: &mut CpuBuffer,
+        d_q: Matrix,
+        d_k: Matrix,
+        d_v: Matrix,
+    ) {
+        let inputs = attention_backward::Inputs { q, k, v, out, log_sum_exp: &log_sum_exp.values, d_out };
+        self.run(|| attention_backward::backward(shape, spans, &inputs, &mut d_qkv.values, [d_q, d_k, d_v]));
+    }
+
+    fn swiglu(&self, gate: Read<'_>, up: Read<'_>, out: Write<'_>) {
+        self.run(|| pointwise::swiglu(gate, up, out));
+    }
+
+    fn swiglu_backward(&self, d_out: Read<'_>, gate_up: &mut CpuBuffer, gate: Matrix, up: Matrix) {
+        self.run(|| pointwise::swiglu_backward(d_out, &mut gate_up.values, gate, up));
+    }
+
+    fn dropout(&self, rate: f32, seed: u64, x: Read<'_>, beta: f32, out: Write<'_>) {
+        self.run(|| pointwise::dropout(rate, seed, x, beta, out));
+    }
+
+    fn log_probabilities(
+        &self,
+        rows: HeadRows<'_, Vec<u32>>,
+        logits: Read<'_>,
+        logprobs: &mut CpuBuffer,
+        log_sum_exp: &mut CpuBuffer,
+    ) {
+        self.run(|| head::forward(&rows, logits, &mut logprobs.values, &mut log_sum_exp.values));
+    }
+
+    fn log_probabilities_backward(
+        &self,
+        rows: HeadRows<'_, Vec<u32>>,
+        weights: &CpuBuffer,
+        log_sum_exp: &CpuBuffer,
+        logits: Write<'_>,
+    ) {
+        self.run(|| head::backward(&rows, &weights.values, &log_sum_exp.values, logits));
+    }
+
+    fn adamw(
+        &self,
+        step: &AdamWStep,
+        value: &mut CpuBuffer,
+        grad: &CpuBuffer,
+        moment1: &mut CpuBuffer,
+        moment2: &mut CpuBuffer,
+    ) {
+        self.run(|| {
+            optimizer::adamw(step, &mut value.values, &grad.values, &mut moment1.values, &mut moment2.values);
+        });
+    }
+}

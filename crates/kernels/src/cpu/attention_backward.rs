@@ -1,0 +1,190 @@
+//! The gradient of attention in blocks: scores are computed again from queries, keys and the kept log-sum-exp.
+//!
+//! Work is cut by tree of segments and key head: keys and values of one tree gather gradients from all its queries,
+//! in the order of the queries, on one thread.
+
+use gemm_common::Parallelism;
+use rayon::prelude::*;
+
+use super::Read;
+use super::attention::{
+    CpuSpans, KEY_BLOCK, QUERY_BLOCK, Shared, check, key_blocks, stack_heads, visible, with_scratch,
+};
+use super::matmul::{Factor, product};
+use super::simd::{dot, exp, vectorised};
+use crate::device::{AttentionShape, Matrix, Transpose};
+use crate::tree::QuerySpan;
+
+/// What the forward pass saw and kept, and the gradient of its output.
+pub(super) struct Inputs<'a> {
+    pub(super) q: Read<'a>,
+    pub(super) k: Read<'a>,
+    pub(super) v: Read<'a>,
+    pub(super) out: Read<'a>,
+    pub(super) log_sum_exp: &'a [f32],
+    pub(super) d_out: Read<'a>,
+}
+
+pub(super) fn backward(
+    shape: AttentionShape,
+    spans: &CpuSpans,
+    inputs: &Inputs<'_>,
+    d_qkv: &mut [f32],
+    [d_q, d_k, d_v]: [Matrix; 3],
+) {
+    check(shape, spans, inputs.q.at, inputs.k.at, inputs.v.at);
+    for (gradient, of) in [(d_q, inputs.q.at), (d_k, inputs.k.at), (d_v, inputs.v.at)] {
+        assert!(gradient.rows == of.rows && gradient.cols == of.cols, "attention: {gradient:?} for {of:?}");
+        assert!(gradient.end() <= d_qkv.len() && gradient.cols <= gradient.stride, "attention: {gradient:?}");
+    }
+    let disjoint = |a: Matrix, b: Matrix| {
+        a.stride == b.stride && (a.offset + a.cols <= b.offset || b.offset + b.cols <= a.offset)
+    };
+    assert!(disjoint(d_q, d_k) && disjoint(d_k, d_v) && disjoint(d_q, d_v), "attention: gradients overlap");
+    assert!(inputs.out.at.rows == inputs.d_out.at.rows && inputs.d_out.at.rows == inputs.q.at.rows, "attention: d_out");
+    let d_qkv = Shared::new(d_qkv);
+    let trees = trees(&spans.spans);
+    let tasks: Vec<_> = trees.iter().flat_map(|tree| (0..shape.kv_heads).map(move |head| (tree, head))).collect();
+    tasks.par_iter().with_max_len(1).for_each(|&(tree, kv_head)| {
+        for &span in tree {
+            let span = &spans.spans[span];
+            // SAFETY: rows of this tree and columns of this head are this task's alone, inside the checked matrices.
+            unsafe { clear(d_qkv, d_k, d_v, span, kv_head * shape.head_dim, shape.head_dim) };
+        }
+        for &span in tree {
+            let span = &spans.spans[span];
+            for first in (0..span.len).step_by(QUERY_BLOCK) {
+                // SAFETY: as above.
+                unsafe { backward_block(shape, span, first, kv_head, inputs, d_qkv, [d_q, d_k, d_v]) };
+            }
+        }
+    });
+}
+
+/// Spans that share keys, together; each list in order, the longest tree first.
+fn trees(spans: &[QuerySpan]) -> Vec<Vec<usize>> {
+    let mut tree_of: Vec<usize> = Vec::with_capacity(spans.len());
+    let mut trees: Vec<Vec<usize>> = Vec::new();
+    for (index, span) in spans.iter().enumerate() {
+        assert!(span.key_start == span.query_start, "attention: training needs each query's own key in its row: {span:?}");
+        let owner = span.context.first().map(|&(start, _)| {
+            let owner = spans[..index].partition_point(|earlier| earlier.query_start <= start).checked_sub(1);
+            owner.unwrap_or_else(|| unreachable!("context of {span:?} lies before all spans"))
+        });
+        let tree = owner.map_or(trees.len(), |owner| tree_of[owner]);
+        if tree == trees.len() {
+            trees.push(Vec::new());
+        }
+        trees[tree].push(index);
+        tree_of.push(tree);
+    }
+    trees.sort_by_key(|tree| std::cmp::Reverse(tree.iter().map(|&span| spans[span].len).sum::<usize>()));
+    trees
+}
+
+/// # Safety
+/// The rows of `span` and the columns of this head lie inside `d_k` and `d_v` and are touched by no other thread.
+unsafe fn clear(d_qkv: Shared, d_k: Matrix, d_v: Matrix, span: &QuerySpan, column: usize, head_dim: usize) {
+    for row in span.key_start..span.key_start + span.len {
+        for at in [d_k, d_v] {
+            let start = d_qkv.at(at.offset + row * at.stride + column);
+            // SAFETY: the caller's promise.
+            unsafe { std::slice::from_raw_parts_mut(start, head_dim) }.fill(0.0);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`clear`], for all spans that this one's context reaches into.
+unsafe fn backward_block(
+    shape: AttentionShape,
+    span: &QuerySpan,
+    first: usize,
+    kv_head: usize,
+    inputs: &Inputs<'_>,
+    d_qkv: Shared,
+    [d_q, d_k, d_v]: [Matrix; 3],
+) {
+    let AttentionShape { heads, kv_heads, head_dim, scale } = shape;
+    let (group, rows) = (heads / kv_heads, QUERY_BLOCK.min(span.len - first));
+    let (stacked, first_row) = (group * rows, span.query_start + first);
+    let columns = [kv_head * group * head_dim, group, head_dim];
+    let wide = stacked * head_dim;
+    let sizes = [wide, wide, wide, stacked * KEY_BLOCK, stacked * KEY_BLOCK, stacked, stacked];
+    with_scratch(sizes, |[queries, d_outs, d_queries, scores, d_scores, log_sum_exp, delta]| {
+        // The output is needed only for its product with its gradient; the place of the query gradients holds it.
+        stack_heads(inputs.out, first_row, rows, columns, 1.0, d_queries);
+        stack_heads(inputs.d_out, first_row, rows, columns, 1.0, d_outs);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (row, delta) in delta.iter_mut().enumerate() {
+                    let part = row * head_dim..(row + 1) * head_dim;
+                    *delta = dot(&d_queries[part.clone()], &d_outs[part]);
+                }
+            },
+        );
+        stack_heads(inputs.q, first_row, rows, columns, scale, queries);
+        d_queries.fill(0.0);
+        for g in 0..group {
+            for i in 0..rows {
+                log_sum_exp[g * rows + i] = inputs.log_sum_exp[(first_row + i) * heads + kv_head * group + g];
+            }
+        }
+        let wide = Matrix::dense(stacked, head_dim);
+        for (start, keys, causal) in key_blocks(span, first, rows) {
+            let score_at = Matrix::dense(stacked, keys);
+            let part = |at: Matrix| at.rows(start, keys).columns(kv_head * head_dim, head_dim);
+            let (k, v) = (&inputs.k.buffer.values, &inputs.v.buffer.values);
+            let by_rows = |values, at| Factor::new(values, at, Transpose::No);
+            let by_columns = |values, at| Factor::new(values, at, Transpose::Yes);
+            let one = Parallelism::None;
+            // SAFETY: the scratch parts are this thread's own and large enough; the parts of `d_k` and `d_v` are the
+            // caller's promise.
+            unsafe {
+                let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
+                product(1.0, q, by_columns(k, part(inputs.k.at)), 0.0, scores.as_mut_ptr(), score_at, one);
+                product(1.0, d_out, by_columns(v, part(inputs.v.at)), 0.0, d_scores.as_mut_ptr(), score_at, one);
+            }
+            vectorised(
+                #[inline(always)]
+                || {
+                    let scores = scores[..stacked * keys].chunks_exact_mut(keys);
+                    for (row, (scores, d_scores)) in scores.zip(d_scores.chunks_exact_mut(keys)).enumerate() {
+                        let seen = visible(causal, row % rows, keys);
+                        scores[seen..].fill(0.0);
+                        d_scores[seen..].fill(0.0);
+                        let (shift, delta) = (log_sum_exp[row], delta[row]);
+                        for (score, d_score) in scores[..seen].iter_mut().zip(&mut d_scores[..seen]) {
+                            *score = exp(*score - shift);
+                            *d_score = *score * (*d_score - delta);
+                        }
+                    }
+                },
+            );
+            let place = |at: Matrix| {
+                let at = part(at);
+                (d_qkv.at(at.offset), at)
+            };
+            // SAFETY: as above.
+            unsafe {
+                let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
+                let (to, at) = place(d_v);
+                product(1.0, by_columns(scores, score_at), d_out, 1.0, to, at, one);
+                let (to, at) = place(d_k);
+                product(1.0, by_columns(d_scores, score_at), q, 1.0, to, at, one);
+                let (d_scores, k) = (by_rows(d_scores, score_at), by_rows(k, part(inputs.k.at)));
+                product(scale, d_scores, k, 1.0, d_queries.as_mut_ptr(), wide, one);
+            }
+        }
+        for g in 0..group {
+            for i in 0..rows {
+                let column = (kv_head * group + g) * head_dim;
+                let to = d_qkv.at(d_q.offset + (first_row + i) * d_q.stride + column);
+                // SAFETY: this token and head belong to this block alone, inside the checked `d_q`.
+                let to = unsafe { std::slice::from_raw_parts_mut(to, head_dim) };
+                to.copy_from_slice(&d_queries[(g * rows + i) * head_dim..][..head_dim]);
+            }
+        }
+    });
+}

@@ -1,0 +1,100 @@
+//! The matrix product, by the `gemm` crate.
+
+use gemm_common::Parallelism;
+
+use super::{Read, Write};
+use crate::device::{Matrix, Transpose};
+
+/// Products below this many multiplications run on one thread: waking the others costs more.
+const PARALLEL_FROM: usize = 1 << 19;
+
+/// `c = beta * c + alpha * op(a) · op(b)`.
+pub(super) fn matmul(
+    alpha: f32,
+    a: Read<'_>,
+    transpose_a: Transpose,
+    b: Read<'_>,
+    transpose_b: Transpose,
+    beta: f32,
+    c: Write<'_>,
+) {
+    let (a_values, b_values, c_values) = (&a.buffer.values[..], &b.buffer.values[..], &mut c.buffer.values[..]);
+    let (a, b) = (Factor::new(a_values, a.at, transpose_a), Factor::new(b_values, b.at, transpose_b));
+    let work = a.rows * a.cols * b.cols;
+    let parallelism = if work < PARALLEL_FROM { Parallelism::None } else { Parallelism::Rayon(0) };
+    assert!(c.at.end() <= c_values.len(), "matmul: {:?} outside a buffer of {}", c.at, c_values.len());
+    // SAFETY: `c` lies inside its buffer (checked above) and is borrowed mutably, so nothing else touches it.
+    unsafe { product(alpha, a, b, beta, c_values.as_mut_ptr().add(c.at.offset), c.at, parallelism) }
+}
+
+/// One side of a product: a slice and how to step through it.
+#[derive(Clone, Copy)]
+pub(super) struct Factor<'a> {
+    values: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Factor<'a> {
+    /// The part `at` of `values`.
+    pub(super) fn new(values: &'a [f32], at: Matrix, transpose: Transpose) -> Self {
+        assert!(at.end() <= values.len(), "matmul: {at:?} outside a buffer of {}", values.len());
+        let values = if at.rows == 0 || at.cols == 0 { &values[..0] } else { &values[at.offset..at.end()] };
+        match transpose {
+            Transpose::No => Self { values, rows: at.rows, cols: at.cols, row_stride: at.stride, col_stride: 1 },
+            Transpose::Yes => Self { values, rows: at.cols, cols: at.rows, row_stride: 1, col_stride: at.stride },
+        }
+    }
+}
+
+/// The product into raw memory, for callers that write disjoint parts of one buffer from several threads.
+///
+/// # Safety
+/// `c` points to the first element of a matrix shaped as `at` (its offset aside) that this call alone may touch.
+pub(super) unsafe fn product(
+    alpha: f32,
+    a: Factor<'_>,
+    b: Factor<'_>,
+    beta: f32,
+    c: *mut f32,
+    at: Matrix,
+    parallelism: Parallelism,
+) {
+    assert!(
+        a.rows == at.rows && b.cols == at.cols && a.cols == b.rows,
+        "matmul: [{}, {}] times [{}, {}] into [{}, {}]",
+        a.rows, a.cols, b.rows, b.cols, at.rows, at.cols
+    );
+    if at.rows == 0 || at.cols == 0 {
+        return;
+    }
+    let stride = |value: usize| value as isize;
+    // The microkernels like a column-major destination, so the transposed product is asked for.
+    // SAFETY: the factors lie inside their slices (checked when made), the destination is the caller's promise, and
+    // the shapes agree (checked above).
+    unsafe {
+        gemm_f32::gemm::f32::get_gemm_fn()(
+            at.cols,
+            at.rows,
+            a.cols,
+            c,
+            stride(at.stride),
+            1,
+            beta != 0.0,
+            b.values.as_ptr(),
+            stride(b.row_stride),
+            stride(b.col_stride),
+            a.values.as_ptr(),
+            stride(a.row_stride),
+            stride(a.col_stride),
+            beta,
+            alpha,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}

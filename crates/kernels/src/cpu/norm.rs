@@ -1,0 +1,91 @@
+//! Root-mean-square normalisation (Zhang and Sennrich, 2019).
+
+use rayon::prelude::*;
+
+use super::pointwise::add_partial;
+use super::rows::{for_each_row_with, row, rows_per_task};
+use super::simd::{dot, vectorised};
+use super::{Read, Write};
+
+/// `y = x * weight / sqrt(mean(x²) + epsilon)`, row by row.
+pub(super) fn forward(epsilon: f32, x: Read<'_>, weight: &[f32], y: Write<'_>, inverse_rms: &mut [f32]) {
+    assert!(x.at.rows == y.at.rows && x.at.cols == y.at.cols, "rms_norm: {:?} into {:?}", x.at, y.at);
+    let weight = &weight[..x.at.cols];
+    for_each_row_with(
+        &mut y.buffer.values,
+        y.at,
+        inverse_rms,
+        #[inline(always)]
+        |r, y, inverse_rms| {
+            let x = row(x, r);
+            let inverse = 1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt();
+            *inverse_rms = inverse;
+            for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
+                *y = x * inverse * weight;
+            }
+        },
+    );
+}
+
+/// Adds `d_x = inverse * (d_y * weight - x̂ * mean(d_y * weight * x̂))` with `x̂ = x * inverse`.
+pub(super) fn backward(
+    x: Read<'_>,
+    weight: &[f32],
+    inverse_rms: &[f32],
+    d_y: Read<'_>,
+    d_x: Write<'_>,
+    d_weight: Option<&mut [f32]>,
+) {
+    let cols = x.at.cols;
+    assert!(x.at.rows == d_y.at.rows && x.at.rows == d_x.at.rows && cols == d_x.at.cols, "rms_norm: {:?}", x.at);
+    if x.at.rows == 0 {
+        return;
+    }
+    let weight = &weight[..cols];
+    let wants_weight = d_weight.is_some();
+    let at = d_x.at;
+    let block = 4 * rows_per_task(cols);
+    let partial: Vec<Vec<f32>> = d_x.buffer.values[at.offset..at.end()]
+        .par_chunks_mut(block * at.stride)
+        .enumerate()
+        .map(|(index, chunk)| {
+            let mut sums = vec![0.0; if wants_weight { cols } else { 0 }];
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (local, d_x) in chunk.chunks_mut(at.stride).enumerate() {
+                        let r = index * block + local;
+                        let (x, d_y, inverse) = (row(x, r), row(d_y, r), inverse_rms[r]);
+                        let d_x = &mut d_x[..cols];
+                        let mean = weighted_dot(x, d_y, weight) * inverse * inverse / cols as f32;
+                        for (((d_x, &x), &d_y), &weight) in d_x.iter_mut().zip(x).zip(d_y).zip(weight) {
+                            *d_x += inverse * (d_y * weight - x * mean);
+                        }
+                        for ((sum, &x), &d_y) in sums.iter_mut().zip(x).zip(d_y) {
+                            *sum += d_y * x * inverse;
+                        }
+                    }
+                },
+            );
+            sums
+        })
+        .collect();
+    if let Some(d_weight) = d_weight {
+        add_partial(&partial, d_weight);
+    }
+}
+
+#[inline(always)]
+fn weighted_dot(x: &[f32], d_y: &[f32], weight: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0f32; LANES];
+    let whole = x.len() / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        let (x, d_y, weight) = (&x[start..][..LANES], &d_y[start..][..LANES], &weight[start..][..LANES]);
+        for i in 0..LANES {
+            lanes[i] += x[i] * d_y[i] * weight[i];
+        }
+    }
+    let tail: f32 = (whole..x.len()).map(|i| x[i] * d_y[i] * weight[i]).sum();
+    lanes.iter().sum::<f32>() + tail
+}
