@@ -45,9 +45,12 @@ pub fn read(record: Json) -> Result<Conversation, DataError> {
         let mut item = place.object(item)?;
         let offered = place.key("tools").tools(item.remove("tools"))?;
         // A system message that only carries the tools says nothing itself.
-        let only_tools = offered.is_some()
-            && matches!(item.get("content"), None | Some(Json::Null))
-                | matches!(item.get("content"), Some(Json::String(text)) if text.is_empty());
+        let says_nothing = match item.get("content") {
+            None | Some(Json::Null) => true,
+            Some(Json::String(text)) => text.is_empty(),
+            Some(_) => false,
+        };
+        let only_tools = offered.is_some() && says_nothing;
         tools = match (tools, offered) {
             (Some(mut tools), Some(offered)) => {
                 tools.extend(offered);

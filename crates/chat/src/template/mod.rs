@@ -12,6 +12,7 @@ mod qwen25;
 mod qwen25_parse;
 mod recognise;
 mod rendered;
+mod sink;
 
 use std::fmt;
 use std::str::FromStr;

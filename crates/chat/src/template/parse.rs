@@ -101,11 +101,90 @@ impl StreamParser {
 /// The names that a call may use.
 #[derive(Debug, Clone)]
 pub(super) struct Offered {
-    tools: Option<Vec<ToolSpec>>,
+    /// `None`: any name will do.
+    tools: Option<Vec<OfferedTool>>,
+}
+
+#[derive(Debug, Clone)]
+struct OfferedTool {
+    name: String,
+    raw_key: Option<&'static str>,
 }
 
 impl Offered {
     fn new(tools: Option<&[ToolSpec]>) -> Self {
-        Self { tools: tools.map(<[ToolSpec]>::to_vec) }
+        let offered = |tools: &[ToolSpec]| {
+            let offered = |tool: &ToolSpec| {
+                let name = tool.name()?.to_owned();
+                let raw_key = super::glm4::raw_argument(&name, tools);
+                Some(OfferedTool { name, raw_key })
+            };
+            // A tool described by a text has its name somewhere in it: then any name will do.
+            tools.iter().map(offered).collect::<Option<Vec<_>>>()
+        };
+        Self { tools: tools.and_then(offered) }
+    }
+
+    /// Whether names are known, so that a call must use one of them.
+    pub(super) fn is_listed(&self) -> bool {
+        self.tools.is_some()
+    }
+
+    /// Whether a call may use this name.
+    pub(super) fn allows(&self, name: &str) -> bool {
+        self.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.name == name))
+    }
+
+    /// Whether a listed name starts like this.
+    pub(super) fn any_starts_with(&self, start: &str) -> bool {
+        self.tools.as_ref().is_some_and(|tools| tools.iter().any(|tool| tool.name.starts_with(start)))
+    }
+
+    /// The length of the longest listed name.
+    pub(super) fn longest_name(&self) -> usize {
+        self.tools.iter().flatten().map(|tool| tool.name.len()).max().unwrap_or(0)
+    }
+
+    /// The key under which a built-in tool's raw text goes; `None` for tools that take JSON.
+    pub(super) fn raw_key(&self, name: &str) -> Option<&'static str> {
+        match &self.tools {
+            Some(tools) => tools.iter().find(|tool| tool.name == name)?.raw_key,
+            None => super::glm4::raw_argument(name, &[]),
+        }
+    }
+
+    /// Why a name cannot be called.
+    pub(super) fn refusal(&self, name: &str) -> String {
+        let names: Vec<_> = self.tools.iter().flatten().map(|tool| tool.name.as_str()).collect();
+        if names.is_empty() {
+            return format!("the tool {name:?} is not offered; no tools are");
+        }
+        format!("the tool {name:?} is not offered; offered are: {}", names.join(", "))
+    }
+}
+
+/// Whether text ends in the middle of one of these marks: it begins one, and more text may complete it.
+pub(super) fn begins_mark(text: &str, marks: &[&str]) -> bool {
+    marks.iter().any(|mark| mark.len() > text.len() && mark.starts_with(text))
+}
+
+/// The mark that a text starts with.
+pub(super) fn starts_with_mark<'a>(text: &str, marks: &[&'a str]) -> Option<&'a str> {
+    marks.iter().copied().find(|mark| text.starts_with(mark))
+}
+
+/// How many bytes of white space a text starts with.
+pub(super) fn leading_space(text: &str) -> usize {
+    text.len() - text.trim_start().len()
+}
+
+/// A text without the stop tokens and white space at its end.
+pub(super) fn without_stops<'a>(mut text: &'a str, stops: &[&str]) -> &'a str {
+    loop {
+        let trimmed = text.trim_end();
+        match stops.iter().find_map(|stop| trimmed.strip_suffix(stop)) {
+            Some(rest) => text = rest,
+            None => return text,
+        }
     }
 }
