@@ -33,7 +33,7 @@ pub enum BatchError {
     },
     /// A sample is longer than a run may be.
     #[error(
-        "sample {sample} needs {tokens} tokens, but a run holds at most {max_tokens}; raise max_tokens_per_run, or drop or shorten the sample"
+        "it needs {tokens} tokens, but a run holds at most {max_tokens}; raise max_tokens_per_run, or drop or shorten the sample"
     )]
     TooLong {
         /// Index of the sample in the step.

@@ -1,0 +1,221 @@
+//! Checks against real tokenizers, real data and the goldens of the reference implementations, which lie beside the
+//! checkout in `../shared/data` and are no part of the project. They run with
+//! `cargo test -p toolsmith-chat --test shared_data -- --ignored --nocapture`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use toolsmith_chat::check;
+use toolsmith_chat::data::{self, SourceFormat};
+use toolsmith_chat::json::equal_by_value;
+use toolsmith_chat::template::{ModelFacts, RenderOptions, Template};
+use toolsmith_chat::tokens::ChatTokenizer;
+
+fn shared(path: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    assert!(
+        folder.is_dir(),
+        "{} is not there: this test needs the data folder that lies beside the checkout",
+        folder.display()
+    );
+    folder.join(path)
+}
+
+/// Seconds this thread has run, so that other work on the machine does not count (0 where the system does not tell).
+fn cpu_secs() -> f64 {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+}
+
+fn lines(path: &str) -> Vec<Value> {
+    let text = fs::read_to_string(shared(path)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn tokenizer(name: &str) -> ChatTokenizer {
+    let bytes = fs::read(shared("tokenizers").join(name).join("tokenizer.json")).unwrap();
+    let start = cpu_secs();
+    let tokenizer = ChatTokenizer::from_bytes(&bytes).unwrap();
+    println!("{name}: loaded in {:.2} s of one core", cpu_secs() - start);
+    tokenizer
+}
+
+/// Whether any text of the conversation holds the name of an added token: there, ids differ on purpose.
+fn holds_control_text(value: &Value, tokenizer: &ChatTokenizer) -> bool {
+    match value {
+        Value::String(text) => tokenizer.added_tokens().any(|name| text.contains(name)),
+        Value::Array(items) => items.iter().any(|item| holds_control_text(item, tokenizer)),
+        Value::Object(map) => map.iter().any(|(key, item)| {
+            holds_control_text(item, tokenizer) || tokenizer.added_tokens().any(|name| key.contains(name))
+        }),
+        _ => false,
+    }
+}
+
+fn goldens(reference: &str, template: Template, tokenizer_name: &str) {
+    let tokenizer = tokenizer(tokenizer_name);
+    let (mut same_text, mut same_ids, mut apart, mut refused) = (0, 0, 0, 0);
+    let cases: Vec<_> =
+        lines("golden/hf_jinja.jsonl").into_iter().filter(|case| case["template"] == reference).collect();
+    assert!(!cases.is_empty());
+    for case in &cases {
+        let id = &case["id"];
+        let mut sources = vec![(case["conversation"].clone(), SourceFormat::OpenAi)];
+        if template == Template::Glm4 {
+            sources.push((case["record"].clone(), SourceFormat::Glm4));
+        }
+        for (record, format) in sources {
+            let options = RenderOptions {
+                add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap(),
+                for_training: false,
+            };
+            let rendered = data::read_record(record.clone(), format)
+                .map_err(|error| error.to_string())
+                .and_then(|read| template.render(&read, &options).map_err(|error| error.to_string()));
+            if !case["error"].is_null() {
+                println!("{id}: the reference says {}, we say {:?}", case["error"], rendered.as_ref().err());
+                assert!(rendered.is_err(), "{id}");
+                refused += 1;
+                continue;
+            }
+            let rendered = rendered.unwrap_or_else(|error| panic!("{id} {format}: {error}"));
+            assert_eq!(rendered.text(), case["text"].as_str().unwrap(), "{id} {format}");
+            same_text += 1;
+            let encoded = tokenizer.encode(&rendered).unwrap();
+            let ids: Vec<u32> = serde_json::from_value(case["input_ids"].clone()).unwrap();
+            if holds_control_text(&record, &tokenizer) {
+                assert_ne!(encoded.input_ids, ids, "{id}");
+                assert_eq!(tokenizer.decode(&encoded.input_ids), rendered.text(), "{id}");
+                apart += 1;
+            } else {
+                assert_eq!(encoded.input_ids, ids, "{id} {format}");
+                same_ids += 1;
+            }
+        }
+    }
+    println!(
+        "{reference}: {} cases; {same_text} texts equal, {same_ids} ids equal, {apart} with control text in content, {refused} refused by both",
+        cases.len()
+    );
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn qwen25_equals_the_reference() {
+    goldens("qwen2.5", Template::Qwen25, "qwen2_5");
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn glm4_equals_the_reference() {
+    goldens("glm4-9b-chat", Template::Glm4, "glm4");
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn answers_parse_as_an_engineer_expects() {
+    let (mut judged, mut same_as_reference) = (0, 0);
+    for case in lines("golden/parse.jsonl") {
+        let template = match case["format"].as_str().unwrap() {
+            "qwen" => Template::Qwen25,
+            "glm4" => Template::Glm4,
+            _ => continue,
+        };
+        let turn = template.parse(case["text"].as_str().unwrap(), None);
+        let expected = match &case["sane"] {
+            Value::Null => &case["calls"],
+            sane => &sane["calls"],
+        };
+        let arguments_of = |call: &Value| match &call["arguments"] {
+            Value::String(text) => serde_json::from_str(text).unwrap(),
+            arguments => arguments.clone(),
+        };
+        let same = match expected {
+            Value::Null => turn.tool_calls.is_empty(),
+            expected => {
+                let expected = expected.as_array().unwrap();
+                expected.len() == turn.tool_calls.len()
+                    && expected.iter().zip(&turn.tool_calls).all(|(expected, call)| {
+                        expected["name"] == call.name.as_str()
+                            && equal_by_value(&arguments_of(expected), &call.arguments)
+                    })
+            }
+        };
+        if case["sane"].is_null() {
+            same_as_reference += usize::from(same);
+            if !same {
+                println!(
+                    "{} ({}): where the reference says {expected}, we say {turn:?}",
+                    case["id"], case["theme"]
+                );
+            }
+        } else {
+            judged += 1;
+            assert!(same, "{}: {turn:?}", case["id"]);
+            if case["sane"]["content"].as_str() != turn.content.as_deref() {
+                println!("{}: content {:?}, judged {}", case["id"], turn.content, case["sane"]["content"]);
+            }
+        }
+    }
+    println!("{judged} judged cases equal; {same_as_reference} more equal to the reference");
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn real_conversations_are_read_checked_rendered_and_encoded() {
+    for (name, template) in [("qwen2_5", Template::Qwen25), ("glm4", Template::Glm4)] {
+        let tokenizer = tokenizer(name);
+        let config = fs::read(shared("tokenizers").join(name).join("tokenizer_config.json")).unwrap();
+        let config: Value = serde_json::from_slice(&config).unwrap();
+        let facts = ModelFacts::new(None, Some(&config), None, Vec::new());
+        assert_eq!(Template::recognise(&facts), Some(template));
+
+        let mut texts = Vec::new();
+        for file in ["glaive_toolcall_en_demo.json", "glaive_toolcall_zh_demo.json"] {
+            let bytes = fs::read(shared("datasets").join(file)).unwrap();
+            let records: Vec<Value> = serde_json::from_slice(&bytes).unwrap();
+            texts.extend(records.iter().map(Value::to_string));
+        }
+        assert_eq!(texts.len(), 600);
+        // Once before measuring: the first texts fill the tokenizer's caches.
+        for text in &texts {
+            let record = toolsmith_chat::json::parse(text).unwrap();
+            let (conversation, _) = data::read_recognised(record).unwrap();
+            tokenizer.encode(&template.render(&conversation, &RenderOptions::TRAINING).unwrap()).unwrap();
+        }
+        let start = cpu_secs();
+        let conversations: Vec<_> = texts
+            .iter()
+            .map(|text| {
+                let record = toolsmith_chat::json::parse(text).unwrap();
+                let (conversation, format) = data::read_recognised(record).unwrap();
+                assert_eq!(format, SourceFormat::ShareGpt);
+                conversation
+            })
+            .collect();
+        let read = cpu_secs();
+        let render = |conversation| template.render(conversation, &RenderOptions::TRAINING).unwrap();
+        let rendered: Vec<_> = conversations.iter().map(render).collect();
+        let written = cpu_secs();
+        let encoded: Vec<_> = rendered.iter().map(|rendered| tokenizer.encode(rendered).unwrap()).collect();
+        let rates =
+            [read - start, written - read, cpu_secs() - written].map(|secs| texts.len() as f64 / secs);
+
+        let mut findings: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, conversation) in conversations.iter().enumerate() {
+            for finding in check::check(conversation, Some(template)) {
+                *findings.entry(finding.code.as_str()).or_default() += 1;
+                println!("record {index}: {finding}");
+            }
+        }
+        let tokens: usize = encoded.iter().map(|encoded| encoded.input_ids.len()).sum();
+        let trained: usize = encoded.iter().map(|encoded| encoded.trained_tokens()).sum();
+        let straddling: usize = encoded.iter().map(|encoded| encoded.straddling_tokens).sum();
+        println!(
+            "{name}: 600 conversations, {tokens} tokens, {trained} trained, {straddling} straddling; findings {findings:?}; a second on one core: {:.0} read, {:.0} rendered, {:.0} encoded",
+            rates[0], rates[1], rates[2]
+        );
+    }
+}
