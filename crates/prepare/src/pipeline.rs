@@ -87,6 +87,10 @@ pub fn run(
     take: &mut dyn FnMut(Rows, &Summary) -> Result<(), PrepareError>,
 ) -> Result<Summary, PrepareError> {
     let threads = options.threads.max(1);
+    // A wrong name is told before hours of work on the files before it.
+    for path in sources {
+        path.metadata().map_err(|source| PrepareError::Read { path: path.clone(), source })?;
+    }
     let bytes_read = Arc::new(AtomicU64::new(0));
     thread::scope(|scope| {
         // Results wait in the order in which their chunks were read, each in its own slot.
@@ -219,3 +223,7 @@ fn finish(chunk: Chunk, work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Rea
     }
     finished
 }
+
+#[cfg(test)]
+#[path = "pipeline_tests.rs"]
+mod tests;
