@@ -133,26 +133,24 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// One of a few names.
+    /// What one of a few names stands for.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, default: T, choices: &[(&str, T)]) -> T {
-        let Some(entry) = self.take(key) else { return default };
-        let found = match &entry.value {
-            Value::Text(text) => choices.iter().find(|(name, _)| name == text),
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        let found = self.name(key, &names);
+        choices.iter().find(|(name, _)| found.as_deref() == Some(name)).map_or(default, |(_, value)| *value)
+    }
+
+    /// One of a few names.
+    pub(super) fn name(&mut self, key: &'static str, names: &[&str]) -> Option<String> {
+        let entry = self.take(key)?;
+        let hint = match &entry.value {
+            Value::Text(text) if names.contains(&text.as_str()) => return Some(text.clone()),
+            Value::Text(text) => nearest(text, names).map(|name| format!("; did you mean {name}?")),
             _ => None,
         };
-        match found {
-            Some((_, value)) => *value,
-            None => {
-                let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-                let hint = match &entry.value {
-                    Value::Text(text) => nearest(text, &names).map(|name| format!("; did you mean {name}?")),
-                    _ => None,
-                };
-                let expected = format!("one of {}{}", names.join(", "), hint.unwrap_or_default());
-                self.mismatch(key, &entry, &expected);
-                default
-            }
-        }
+        let expected = format!("one of {}{}", names.join(", "), hint.unwrap_or_default());
+        self.mismatch(key, &entry, &expected);
+        None
     }
 
     /// The keys of an inner group.

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use toolsmith_chat::data::SourceFormat;
+use toolsmith_chat::template::Template;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 
 use super::TrainConfig;
@@ -95,8 +97,9 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let files = "a path, or a list of paths";
     let data = top.required_texts("data", files);
     let eval_data = top.texts("eval_data", files);
-    let format = top.text("format", "the name of a data format, such as openai");
-    let template = top.text("template", "the name of a chat template, such as qwen2.5");
+    let formats = SourceFormat::ALL.map(SourceFormat::as_str);
+    let format = top.name("format", &[&formats[..], &["text"]].concat());
+    let template = top.name("template", &Template::ALL.map(Template::as_str));
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
