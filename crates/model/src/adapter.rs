@@ -217,13 +217,15 @@ fn read_config(dir: &Path) -> Result<LoraConfig, ModelError> {
         return Err(wrong("peft_type", format!("found {found}, expected \"LORA\"")));
     }
     let neutral = [Value::Null, json!(false), json!("none"), json!({}), json!([])];
-    let not_done = [
-        "bias", "fan_in_fan_out", "use_rslora", "use_dora", "modules_to_save", "layers_to_transform",
-        "layers_pattern", "rank_pattern", "alpha_pattern", "exclude_modules", "layer_replication", "lora_bias",
-        "trainable_token_indices", "target_parameters", "megatron_config", "use_qalora", "alora_invocation_tokens",
+    // Keys that say what we read below, or nothing about the arithmetic.
+    let understood = [
+        "peft_type", "task_type", "base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "target_modules",
+        "inference_mode", "init_lora_weights", "auto_mapping", "revision", "peft_version", "megatron_core",
+        "qalora_group_size",
     ];
-    for key in not_done {
-        if let Some(value) = json.get(key).filter(|value| !neutral.contains(value)) {
+    let entries = json.as_object().into_iter().flatten();
+    for (key, value) in entries.filter(|(key, _)| !understood.contains(&key.as_str())) {
+        if !neutral.contains(value) {
             return Err(wrong(key, format!("found {value}, which this program does not do")));
         }
     }
