@@ -8,6 +8,7 @@ use std::path::Path;
 use toolsmith_kernels::{CounterRng, Device, Matrix, View, ViewMut};
 
 use crate::block::{Block, BlockContext, CacheRows};
+use crate::cache::KeyValueCache;
 use crate::linear::{Linear, Pass};
 use crate::parameter::Tensor;
 use crate::weights::{self, WeightFiles};
@@ -35,13 +36,6 @@ pub(crate) struct PassInputs<D: Device> {
     pub(crate) positions: D::Ids,
     pub(crate) spans: D::Spans,
     pub(crate) dropout_seed: Option<u64>,
-}
-
-/// Keys and values of earlier tokens, all blocks.
-pub(crate) struct KeyValueCache<D: Device> {
-    /// Keys and values of each block: `[capacity, kv_heads * head_dim]`.
-    pub(crate) blocks: Vec<(D::Buffer, D::Buffer)>,
-    pub(crate) capacity: usize,
 }
 
 impl<D: Device> Decoder<D> {

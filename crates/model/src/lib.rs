@@ -6,6 +6,7 @@
 mod adapter;
 mod batch;
 mod block;
+mod cache;
 mod config;
 mod decoder;
 mod error;
@@ -14,6 +15,7 @@ mod head;
 mod linear;
 mod lora;
 mod parameter;
+mod prefix;
 mod rope;
 mod sampling;
 mod trainable;

@@ -120,3 +120,16 @@ fn all_logits_of_the_last_row_equal_transformers() {
         }
     }
 }
+
+#[test]
+fn greedy_generation_equals_transformers() {
+    for case in FAMILIES {
+        let json = expected(case);
+        let sample = samples(&json).remove(0);
+        let greedy: Vec<u32> = numbers(&json["greedy"]).into_iter().map(|id| id as u32).collect();
+        let decoder = Decoder::load(&golden(case), CpuDevice::new()).unwrap();
+        let options = GenerationOptions { max_new_tokens: greedy.len(), ..Default::default() };
+        let found = generate(&decoder, &[sample], &options, &mut |_, _| ()).unwrap();
+        assert_eq!(found[0].ids, greedy, "{case}");
+    }
+}
