@@ -44,7 +44,8 @@ impl TrainerState {
     pub(crate) fn load(folder: &Path, run: &Map<String, Value>) -> Result<Self, TrainError> {
         let path = folder.join(STATE);
         let text = fs::read_to_string(&path).map_err(TrainError::file(&path, "read"))?;
-        let state: Self = serde_json::from_str(&text).map_err(|error| TrainError::checkpoint(&path, error))?;
+        let state: Self =
+            serde_json::from_str(&text).map_err(|error| TrainError::checkpoint(&path, error))?;
         let differences = differences(&state.run, run);
         if differences.is_empty() {
             return Ok(state);

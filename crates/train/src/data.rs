@@ -100,7 +100,9 @@ mod tests {
     #[test]
     fn an_epoch_takes_every_sample_once_and_the_next_in_another_order() {
         let mut order = DataOrder::new(23, 5, 7);
-        let mut epoch = |first: u64| -> Vec<usize> { (first..first + 5).flat_map(|step| order.batch(step).to_vec()).collect() };
+        let mut epoch = |first: u64| -> Vec<usize> {
+            (first..first + 5).flat_map(|step| order.batch(step).to_vec()).collect()
+        };
         let (one, two) = (epoch(1), epoch(6));
         for epoch in [&one, &two] {
             let mut sorted = epoch.clone();

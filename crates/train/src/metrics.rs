@@ -64,8 +64,11 @@ impl MetricsLog {
                 fs::rename(&rewritten, path).map_err(TrainError::file(path, "replace"))?;
             }
         }
-        let file =
-            OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::file(path, "write"))?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(TrainError::file(path, "write"))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -80,7 +83,9 @@ impl MetricsLog {
 /// The leading lines that are whole and of a step that counts.
 fn lines_up_to(text: &str, done_steps: u64) -> String {
     let counts = |line: &&str| {
-        let step = serde_json::from_str::<serde_json::Value>(line).ok().and_then(|value| value.get("step")?.as_u64());
+        let step = serde_json::from_str::<serde_json::Value>(line)
+            .ok()
+            .and_then(|value| value.get("step")?.as_u64());
         line.ends_with('\n') && step.is_some_and(|step| step <= done_steps)
     };
     text.split_inclusive('\n').take_while(counts).collect()
@@ -94,7 +99,8 @@ mod tests {
     fn a_resumed_log_keeps_whole_lines_up_to_the_checkpoint() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("metrics.jsonl");
-        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3}\n{\"ste").unwrap();
+        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3}\n{\"ste")
+            .unwrap();
         let mut log = MetricsLog::open(&path, 2).unwrap();
         log.append(&EvalMetrics { step: 3, eval_loss: 0.5, eval_trained_tokens: 4 }).unwrap();
         let expected = "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3,\"eval_loss\":0.5,\"eval_trained_tokens\":4}\n";

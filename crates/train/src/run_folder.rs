@@ -143,8 +143,13 @@ mod tests {
         });
         assert!(failed.is_err());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        folder.write_checkpoint(2, |unfinished| Ok(fs::write(unfinished.join("a"), "").unwrap())).unwrap();
-        folder.write_checkpoint(2, |unfinished| Ok(fs::write(unfinished.join("b"), "").unwrap())).unwrap();
+        let write = |name: &'static str| {
+            move |unfinished: &Path| {
+                fs::write(unfinished.join(name), "").map_err(TrainError::file(unfinished, "write"))
+            }
+        };
+        folder.write_checkpoint(2, write("a")).unwrap();
+        folder.write_checkpoint(2, write("b")).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("checkpoint-2")).unwrap().count(), 1);
     }
 

@@ -20,9 +20,7 @@ use crate::metrics::MetricsLog;
 use crate::optimizer::{AdamW, clip_scale};
 use crate::run_folder::RunFolder;
 use crate::runs::{self, Runs};
-use crate::{
-    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, objective,
-};
+use crate::{EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, objective};
 
 /// Everything a run needs.
 pub struct TrainJob<D: Device> {
@@ -186,7 +184,8 @@ impl<D: Device> Trainer<D> {
         let begun = Instant::now();
         let step = self.done_steps + 1;
         let learning_rate = self.options.schedule.learning_rate_at(step, self.total_steps);
-        let samples: Vec<&Sample> = self.order.batch(step).iter().map(|&index| &self.samples[index]).collect();
+        let samples: Vec<&Sample> =
+            self.order.batch(step).iter().map(|&index| &self.samples[index]).collect();
         let runs = runs::lay_out(&samples, &self.options)?;
         let weight = objective::token_mean(runs.targets);
 
@@ -310,10 +309,11 @@ fn save_model<D: Device>(
     dtype: WeightType,
     path: &Path,
 ) -> Result<(), TrainError> {
-    Ok(match method {
-        TrainMethod::Full => model.decoder().save(path, dtype)?,
-        TrainMethod::Lora(_) => model.save_adapter(path, base_model_name_or_path)?,
-    })
+    let saved = match method {
+        TrainMethod::Full => model.decoder().save(path, dtype),
+        TrainMethod::Lora(_) => model.save_adapter(path, base_model_name_or_path),
+    };
+    Ok(saved?)
 }
 
 fn complete(observer: &mut dyn Observer, path: &Path) -> Result<(), TrainError> {

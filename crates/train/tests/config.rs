@@ -1,6 +1,8 @@
 //! Configurations: what is right is read, and everything that is wrong is said at once. One hostile input a file in
 //! tests/config; what is said about it in tests/snapshots.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,7 +48,8 @@ fn words_of_the_command_line_are_named_when_they_are_wrong() {
 #[test]
 fn what_is_not_said_has_the_documented_default() {
     let config = with(MINIMAL, &[]).unwrap();
-    let lora = LoraConfig { r: 8, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
+    let lora =
+        LoraConfig { r: 8, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
     assert_eq!(config.method, TrainMethod::Lora(lora));
     assert_eq!(config.data, ["train.jsonl"]);
     assert_eq!(config.run, toolsmith_train::RunOptions::default());
@@ -93,7 +96,14 @@ fn every_value_arrives() {
 #[test]
 fn the_command_line_wins_over_the_file_and_later_words_over_earlier_ones() {
     let yaml = format!("{MINIMAL}max_steps: 100\nlora:\n  r: 4\n  lora_dropout: 0.5\n");
-    let words = ["max_steps=5", "max_steps=6", "lora.r=2", "data=[x, y]", "output_dir=elsewhere", "learning_rate=1e-5"];
+    let words = [
+        "max_steps=5",
+        "max_steps=6",
+        "lora.r=2",
+        "data=[x, y]",
+        "output_dir=elsewhere",
+        "learning_rate=1e-5",
+    ];
     let config = with(&yaml, &words).unwrap();
     assert_eq!(config.run.length, Length::Steps(6));
     assert_eq!(config.data, ["x", "y"]);

@@ -1,11 +1,13 @@
 //! What a run learns, from what, and what it computes for it.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use support::{contents, decoder, job, lora, options, run, samples, tensors};
 use toolsmith_chat::batch::{LayoutOptions, lay_out};
 use toolsmith_kernels::{Segment, TokenTree};
-use toolsmith_model::{LoraConfig, TargetModules, Target, TokenBatch, TrainMethod, TrainableModel};
+use toolsmith_model::{LoraConfig, Target, TargetModules, TokenBatch, TrainMethod, TrainableModel};
 use toolsmith_train::{AdamWOptions, RunOptions, Sample, StepMetrics, TrainError, Trainer};
 
 fn close(a: f64, b: f64, relative: f64) -> bool {
@@ -104,11 +106,14 @@ fn a_shared_prefix_gives_each_tensor_the_gradient_of_the_samples_apart() {
         let config = LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout: 0.0, target_modules };
         let mut model = TrainableModel::new(decoder(), TrainMethod::Lora(config), 3).unwrap();
         for run in runs {
-            let segments = run.segments.iter().map(|s| Segment { start: s.start, len: s.len, parent: s.parent });
-            let targets: Vec<Target> = run.targets.iter().map(|t| Target { row: t.row, token: t.token }).collect();
+            let segments =
+                run.segments.iter().map(|s| Segment { start: s.start, len: s.len, parent: s.parent });
+            let targets: Vec<Target> =
+                run.targets.iter().map(|t| Target { row: t.row, token: t.token }).collect();
             let weights = vec![0.1; targets.len()];
             let tree = TokenTree::new(segments.collect()).unwrap();
-            let batch = TokenBatch { input_ids: run.input_ids, position_ids: run.position_ids, tree, targets };
+            let batch =
+                TokenBatch { input_ids: run.input_ids, position_ids: run.position_ids, tree, targets };
             model.forward_backward(&batch, toolsmith_model::TokenWeights::Fixed(&weights)).unwrap();
         }
         let device = model.device().clone();
@@ -147,7 +152,8 @@ fn weight_decay_takes_from_matrices_alone() {
 #[test]
 fn evaluation_is_the_loss_of_its_samples_and_trains_nothing() {
     let (with, without) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut evaluating = job(with.path(), lora(0.0), samples(4), RunOptions { eval_steps: Some(2), ..options(5) });
+    let mut evaluating =
+        job(with.path(), lora(0.0), samples(4), RunOptions { eval_steps: Some(2), ..options(5) });
     evaluating.eval_samples = samples(4);
     let recorder = run(evaluating);
     let steps: Vec<u64> = recorder.eval_losses.iter().map(|(step, _)| *step).collect();

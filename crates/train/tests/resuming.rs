@@ -1,5 +1,7 @@
 //! Interrupted runs end in the bytes of uninterrupted ones, and folders are never mixed up.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::fs;
@@ -127,7 +129,13 @@ fn a_run_is_resumed_only_as_the_same_run() {
     reordered.swap(0, 1);
     assert!(text(lora(0.0), reordered, options(8)).contains("data_fingerprint was "));
 
-    let free = RunOptions { save_steps: 1, logging_steps: 2, eval_steps: Some(1), save_total_limit: Some(1), ..options(8) };
+    let free = RunOptions {
+        save_steps: 1,
+        logging_steps: 2,
+        eval_steps: Some(1),
+        save_total_limit: Some(1),
+        ..options(8)
+    };
     assert!(Trainer::resume(job(whole.path(), lora(0.0), samples(10), free)).is_ok());
 }
 
@@ -139,7 +147,10 @@ fn a_damaged_checkpoint_is_named() {
     fs::write(&optimizer, &bytes[..bytes.len() / 2]).unwrap();
     let resume = || Trainer::resume(job(whole.path(), lora(0.0), samples(10), options(8)));
     let text = resume().err().unwrap().to_string();
-    assert!(text.contains("checkpoint-8/optimizer.safetensors") && text.contains("delete this checkpoint"), "{text}");
+    assert!(
+        text.contains("checkpoint-8/optimizer.safetensors") && text.contains("delete this checkpoint"),
+        "{text}"
+    );
     fs::remove_dir_all(whole.path().join("checkpoint-8")).unwrap();
     assert_eq!(resume().unwrap().done_steps(), 6);
 }

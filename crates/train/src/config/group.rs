@@ -23,7 +23,11 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(prefix: &'static str, entries: Vec<(Entry, Entry)>, issues: &'a mut Vec<Issue>) -> Self {
+    pub(super) fn new(
+        prefix: &'static str,
+        entries: Vec<(Entry, Entry)>,
+        issues: &'a mut Vec<Issue>,
+    ) -> Self {
         Self { prefix, entries, known: Vec::new(), issues }
     }
 

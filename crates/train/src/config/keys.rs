@@ -17,7 +17,8 @@ use crate::{AdamWOptions, Length, RunOptions, ScheduleKind, ScheduleOptions, War
 
 const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
 const NOT_NEGATIVE: Range = Range { expected: "a number, 0 or above", holds: |x| x >= 0.0 };
-const FRACTION: Range = Range { expected: "a number from 0 up to but not including 1", holds: |x| (0.0..1.0).contains(&x) };
+const FRACTION: Range =
+    Range { expected: "a number from 0 up to but not including 1", holds: |x| (0.0..1.0).contains(&x) };
 
 /// What keys of other trainers are called here.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -110,7 +111,11 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         Method::Lora => TrainMethod::Lora(read_lora(lora, top.issues())),
         Method::Full => {
             if let Some((place, _)) = lora {
-                top.refuse("lora", &place, "it means nothing with method: full; drop it, or set method: lora");
+                top.refuse(
+                    "lora",
+                    &place,
+                    "it means nothing with method: full; drop it, or set method: lora",
+                );
             }
             TrainMethod::Full
         }
@@ -119,17 +124,16 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         let message = "random weights have nothing to adapt; set method: full, or from_scratch: false";
         top.refuse("from_scratch", &Place::Absent, message);
     }
-    let dtypes = [
-        ("float32", WeightType::F32),
-        ("bfloat16", WeightType::Bf16),
-        ("float16", WeightType::F16),
-    ];
+    let dtypes = [("float32", WeightType::F32), ("bfloat16", WeightType::Bf16), ("float16", WeightType::F16)];
     let save_dtype = top.choice("save_dtype", WeightType::F32, &dtypes);
     let default_rate = if matches!(method, TrainMethod::Full) { 5e-5 } else { 2e-4 };
     let run = read_run(&mut top, default_rate);
     if max_length.is_some_and(|tokens| tokens > run.max_tokens_per_run) {
-        let message = format_args!("longer than max_tokens_per_run ({}), so a sample of that length fits in no run; \
-                                    raise max_tokens_per_run, or lower max_length", run.max_tokens_per_run);
+        let message = format_args!(
+            "longer than max_tokens_per_run ({}), so a sample of that length fits in no run; \
+                                    raise max_tokens_per_run, or lower max_length",
+            run.max_tokens_per_run
+        );
         top.refuse("max_length", &Place::Absent, message);
     }
     let known = top.finish(ELSEWHERE);
@@ -156,7 +160,8 @@ fn read_lora(group: Option<(Place, Vec<(Entry, Entry)>)>, issues: &mut Vec<Issue
     let r = lora.count("r", 1, " of dimensions").map_or(8, to_usize);
     let lora_alpha = lora.number("lora_alpha", 2.0 * r as f64, &POSITIVE) as f32;
     let lora_dropout = lora.number("lora_dropout", 0.0, &FRACTION) as f32;
-    let names = lora.texts("target_modules", "all-linear, or a list of layer names, such as [q_proj, v_proj]");
+    let names =
+        lora.texts("target_modules", "all-linear, or a list of layer names, such as [q_proj, v_proj]");
     let target_modules = match names.as_slice() {
         [] => TargetModules::AllLinear,
         [all] if all == "all-linear" => TargetModules::AllLinear,

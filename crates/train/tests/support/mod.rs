@@ -1,6 +1,7 @@
 //! What the tests of training share: a tiny random model, samples, and a run to its end.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig, LoraConfig, TargetModules, TrainMethod, WeightType};
 use toolsmith_train::{
-    Event, Length, Observer, Outcome, RunOptions, Sample, ScheduleKind, ScheduleOptions, StepMetrics, TrainError,
-    TrainJob, Trainer, Warmup,
+    Event, Length, Observer, Outcome, RunOptions, Sample, ScheduleKind, ScheduleOptions, StepMetrics,
+    TrainError, TrainJob, Trainer, Warmup,
 };
 
 pub(crate) const VOCABULARY: u32 = 48;
@@ -24,7 +25,7 @@ pub(crate) fn decoder() -> Decoder<CpuDevice> {
         "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "vocab_size": VOCABULARY,
         "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
-        "tie_word_embeddings": true, "hidden_act": "silu", "initializer_range": 0.2,
+        "tie_word_embeddings": true, "hidden_act": "silu", "initializer_range": 0.4,
     });
     Decoder::random(DecoderConfig::from_json(&config).unwrap(), 1, CpuDevice::new())
 }
@@ -40,7 +41,8 @@ pub(crate) fn samples(count: u32) -> Vec<Sample> {
         .map(|index| {
             let own = (0..6 + index % 5).map(|i| (index * 7 + i * i) % VOCABULARY);
             let input_ids: Vec<u32> = (0..20).map(|i| i * 5 % VOCABULARY).chain(own).collect();
-            let labels = (0..).zip(&input_ids).map(|(i, &id)| if i < 22 { -100 } else { id.cast_signed() }).collect();
+            let labels =
+                (0..).zip(&input_ids).map(|(i, &id)| if i < 22 { -100 } else { id.cast_signed() }).collect();
             Sample::new(format!("train.jsonl:{}", index + 1), input_ids, labels).unwrap()
         })
         .collect()
@@ -60,7 +62,12 @@ pub(crate) fn options(steps: u64) -> RunOptions {
     }
 }
 
-pub(crate) fn job(output_dir: &Path, method: TrainMethod, samples: Vec<Sample>, options: RunOptions) -> TrainJob<CpuDevice> {
+pub(crate) fn job(
+    output_dir: &Path,
+    method: TrainMethod,
+    samples: Vec<Sample>,
+    options: RunOptions,
+) -> TrainJob<CpuDevice> {
     TrainJob {
         decoder: decoder(),
         method,
@@ -89,7 +96,9 @@ impl Observer for Recorder {
             Event::Started { untrained_samples, .. } => self.untrained_samples = untrained_samples,
             Event::Step(metrics) => self.steps.push(metrics.clone()),
             Event::Evaluated(metrics) => self.eval_losses.push((metrics.step, metrics.eval_loss)),
-            Event::CheckpointSaved { path, .. } | Event::WeightsSaved { path } => self.saved.push(path.to_owned()),
+            Event::CheckpointSaved { path, .. } | Event::WeightsSaved { path } => {
+                self.saved.push(path.to_owned())
+            }
             _ => {}
         }
     }
@@ -120,7 +129,10 @@ impl Observer for Stopping<'_> {
     }
 }
 
-pub(crate) fn train(mut trainer: Trainer<CpuDevice>, stop_after: Option<u64>) -> Result<(Outcome, Recorder), TrainError> {
+pub(crate) fn train(
+    mut trainer: Trainer<CpuDevice>,
+    stop_after: Option<u64>,
+) -> Result<(Outcome, Recorder), TrainError> {
     let flag = AtomicBool::new(false);
     let mut recorder = Recorder { stop_after, ..Recorder::default() };
     let outcome = trainer.train(&mut Stopping { recorder: &mut recorder, flag: &flag }, &flag)?;
@@ -164,6 +176,7 @@ fn without_times(metrics: &str) -> String {
 pub(crate) fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
     let bytes = fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |data: &[u8]| data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let numbers =
+        |data: &[u8]| data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
     file.tensors().into_iter().map(|(name, tensor)| (name, numbers(tensor.data()))).collect()
 }
