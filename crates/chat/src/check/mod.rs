@@ -60,8 +60,6 @@ pub enum Code {
     ToolNotShown,
     /// A message that the template drops because it has no text.
     VanishingMessage,
-    /// A message that the template cannot write.
-    Unwritable,
     /// Nothing is trained.
     NothingTrained,
     /// A token that has trained and untrained text in it, and is therefore not trained.
@@ -88,7 +86,6 @@ impl Code {
             Self::RepeatedTool => "repeated-tool",
             Self::ToolNotShown => "tool-not-shown",
             Self::VanishingMessage => "vanishing-message",
-            Self::Unwritable => "unwritable",
             Self::NothingTrained => "nothing-trained",
             Self::StraddlingToken => "straddling-token",
         }

@@ -169,30 +169,35 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Drops the null properties that Arrow writes into every schema that lacks them; a null the schema means (in `enum`,
+/// Drops the nulls that Arrow writes wherever one schema lacks what another has; a null the schema means (in `enum`,
 /// `const`, `default`, `examples`) stays.
 fn drop_filled_in_nulls(mut definition: Json) -> Json {
-    fn schema(value: &mut Json) {
-        match value {
-            Json::Object(map) => {
-                if map.iter().any(|(key, value)| value.is_null() && !means_null(key)) {
-                    map.retain(|key, value| !value.is_null() || means_null(key));
-                }
-                for (key, value) in map.iter_mut() {
-                    if !matches!(key.as_str(), "enum" | "const" | "default" | "examples") {
-                        schema(value);
+    drop_nulls_in_schema(&mut definition);
+    definition
+}
+
+fn drop_nulls_in_schema(schema: &mut Json) {
+    match schema {
+        Json::Object(map) => {
+            let filled_in = |key: &str, value: &Json| value.is_null() && !matches!(key, "const" | "default");
+            if map.iter().any(|(key, value)| filled_in(key, value)) {
+                map.retain(|key, value| !filled_in(key, value));
+            }
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("enum" | "const" | "default" | "examples", _) => {}
+                    // Here keys are names that the tool's author chose.
+                    ("properties" | "patternProperties" | "$defs" | "definitions", Json::Object(named)) => {
+                        named.retain(|_, value| !value.is_null());
+                        named.values_mut().for_each(drop_nulls_in_schema);
                     }
+                    (_, value) => drop_nulls_in_schema(value),
                 }
             }
-            Json::Array(items) => items.iter_mut().for_each(schema),
-            _ => {}
         }
+        Json::Array(items) => items.iter_mut().for_each(drop_nulls_in_schema),
+        _ => {}
     }
-    fn means_null(key: &str) -> bool {
-        matches!(key, "const" | "default")
-    }
-    schema(&mut definition);
-    definition
 }
 
 /// A value in words, for messages.

@@ -1,0 +1,234 @@
+//! Reading back what models write: what is a call, what is prose, what is malformed.
+
+use serde_json::{Value, json};
+use toolsmith_chat::data::{ToolCall, ToolSpec};
+use toolsmith_chat::template::{AssistantTurn, Template};
+
+const QWEN: Template = Template::Qwen25;
+const GLM: Template = Template::Glm4;
+
+fn tools(names: &[&str]) -> Vec<ToolSpec> {
+    names.iter().map(|name| ToolSpec::function(*name, "", Value::Null)).collect()
+}
+
+/// Content, names called, number of malformed calls.
+fn gist(turn: &AssistantTurn) -> (Option<&str>, Vec<&str>, usize) {
+    let names = turn.tool_calls.iter().map(|call| call.name.as_str()).collect();
+    (turn.content.as_deref(), names, turn.malformed.len())
+}
+
+#[test]
+fn qwen_text_around_calls_is_content() {
+    let call = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    let none: (Option<&str>, Vec<&str>, usize) = (None, vec!["f"], 0);
+    let cases = [
+        (call.to_owned(), none.clone()),
+        (format!("Let me see.\n{call}"), (Some("Let me see."), vec!["f"], 0)),
+        (format!("Let me see.\n\n{call}"), (Some("Let me see.\n"), vec!["f"], 0)),
+        (format!("{call}\nDone."), (Some("Done."), vec!["f"], 0)),
+        (format!("A\n{call}\nB\n{call}\nC"), (Some("A\nB\nC"), vec!["f", "f"], 0)),
+        (format!("A{call}B"), (Some("A\nB"), vec!["f"], 0)),
+        (format!("  \n\n{call} \n"), none.clone()),
+        (format!("{call}<|im_end|>"), none.clone()),
+        (format!("{call}<|im_end|>\n<|endoftext|>"), none.clone()),
+        (call.replace("\n</tool_call>", ""), none),
+        ("Hi.<|im_end|>".to_owned(), (Some("Hi."), vec![], 0)),
+        ("Write <|im_end|> to end.".to_owned(), (Some("Write <|im_end|> to end."), vec![], 0)),
+        ("\n".to_owned(), (Some("\n"), vec![], 0)),
+        (String::new(), (None, vec![], 0)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(gist(&QWEN.parse(&text, None)), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn qwen_marks_in_prose_are_prose() {
+    for text in [
+        "Wrap calls in <tool_call> and </tool_call>.",
+        "<tool_call>\n[\"name\", \"arguments\"]\n</tool_call>",
+        "<tool_call>\n\"name arguments\"\n</tool_call>",
+        "a < b, <tool_",
+        "</tool_call>",
+    ] {
+        assert_eq!(gist(&QWEN.parse(text, None)), (Some(text), vec![], 0));
+    }
+}
+
+#[test]
+fn qwen_malformed_calls_leave_their_neighbours() {
+    let good = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    for bad in [
+        "<tool_call>\n{\"name\": broken}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {}} and more\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\"}\n</tool_call>",
+        "<tool_call>\n{\"arguments\": {}}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\", \"parameters\": {}}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": [1]}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": \"\\ud800\"}}\n</tool_call>",
+        "<tool_call>\n{\"name\": \"f\", \"argu",
+    ] {
+        let turn = QWEN.parse(&format!("{good}\n{bad}\n{good}"), None);
+        assert_eq!(gist(&turn), (None, vec!["f", "f"], 1), "{bad}");
+        assert_eq!(turn.malformed[0].raw_text, bad);
+        assert!(!turn.malformed[0].error.is_empty());
+        let turn = QWEN.parse(&format!("{bad}<|im_end|>"), None);
+        assert_eq!(gist(&turn), (None, vec![], 1), "{bad}");
+    }
+}
+
+#[test]
+fn qwen_arguments_may_be_json_text() {
+    let text = r#"<tool_call>{"name": "f", "arguments": "{\"x\": 1}"}</tool_call>"#;
+    assert_eq!(QWEN.parse(text, None).tool_calls, [ToolCall::new("f", json!({"x": 1}))]);
+}
+
+#[test]
+fn a_call_must_name_an_offered_tool() {
+    let text = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    assert_eq!(gist(&QWEN.parse(text, Some(&tools(&["f"])))), (None, vec!["f"], 0));
+    let turn = QWEN.parse(text, Some(&tools(&["g", "h"])));
+    assert_eq!(gist(&turn), (None, vec![], 1));
+    assert_eq!(turn.malformed[0].error, "the tool \"f\" is not offered; offered are: g, h");
+    assert_eq!(gist(&QWEN.parse(text, Some(&[]))), (None, vec![], 1));
+    assert_eq!(gist(&GLM.parse("f\n{}", Some(&tools(&["g"])))), (Some("f\n{}"), vec![], 0));
+}
+
+#[test]
+fn glm_without_a_list_takes_only_whole_segments() {
+    let calls = [
+        "weather\n{\"city\": \"Oslo\"}",
+        " weather \n{}",
+        "weather\r\n{}\r\n",
+        "weather\n{\n  \"city\": \"Oslo\"\n}",
+        "weather\n{}<|observation|>",
+        "api.v2/get-weather\n{}",
+        "查询_天气\n{}",
+    ];
+    for text in calls {
+        let turn = GLM.parse(text, None);
+        assert!(turn.tool_calls.len() == 1 && turn.content.is_none(), "{text:?}: {turn:?}");
+    }
+    let prose = [
+        "Here is the JSON:\n{\"a\": 1}",
+        "Answer:\n{}",
+        "Done.\n{}",
+        "好的，\n{}",
+        "hello\n5",
+        "ok\ntrue",
+        "list\n[1, 2]",
+        "weather\n{\"city\": \"Oslo\"}\nas asked",
+        "weather\n{\"city\": \"Oslo\"",
+        "weather\n{'city': 'Oslo'}",
+        "```json\n{\"a\": 1}\n```",
+        "weather",
+        "weather\n",
+        "{\n{}}",
+    ];
+    for text in prose {
+        assert_eq!(gist(&GLM.parse(text, None)), (Some(text), vec![], 0));
+    }
+}
+
+#[test]
+fn glm_with_a_list_keeps_what_is_well_formed() {
+    let tools = tools(&["weather", "two words"]);
+    let cases = [
+        ("weather\n{}\nas asked", (Some("as asked"), vec!["weather"], 0)),
+        ("weather\n{\"city\": \"Oslo\"", (None, vec![], 1)),
+        ("weather\n{'city': 'Oslo'}", (None, vec![], 1)),
+        ("weather\nis fine", (Some("weather\nis fine"), vec![], 0)),
+        ("two words\n{}", (None, vec!["two words"], 0)),
+        ("weather\n{\"a\": }<|assistant|>weather\n{}<|user|>", (None, vec!["weather"], 1)),
+        ("\nA thought<|assistant|>weather\n{}<|observation|>", (Some("A thought"), vec!["weather"], 0)),
+        ("\nweather\n{}", (Some("weather\n{}"), vec![], 0)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(gist(&GLM.parse(text, Some(&tools))), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn glm_segments_are_told_by_what_follows_the_mark() {
+    let cases = [
+        ("a\n{}<|assistant|>b\n{}<|assistant|>c\n{}", (None, vec!["a", "b", "c"], 0)),
+        ("\nfirst<|assistant|>\nsecond<|user|>", (Some("first\nsecond"), vec![], 0)),
+        ("\nthe token <|assistant|> is text", (Some("the token <|assistant|> is text"), vec![], 0)),
+        ("a\n{\"x\": \"<|assistant|>b\\n{}\"}", (None, vec!["a"], 0)),
+        ("\n<|user|> in a text", (Some("<|user|> in a text"), vec![], 0)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(gist(&GLM.parse(text, None)), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn glm_built_in_tools_take_raw_text() {
+    let code = "print('<|user|>', {1: 2})\n\n# <|assistant|> is text here\n";
+    let text = format!("python\n{code}");
+    let expected = [ToolCall::new("python", json!({"code": code}))];
+    assert_eq!(GLM.parse(&text, None).tool_calls, expected);
+    let built_in = [ToolSpec::new(json!({"type": "python"}))];
+    assert_eq!(GLM.parse(&text, Some(&built_in)).tool_calls, expected);
+    // A function of that name takes JSON.
+    assert_eq!(gist(&GLM.parse(&text, Some(&tools(&["python"])))).1, Vec::<&str>::new());
+    let turn = GLM.parse("cogview\na red barn<|assistant|>f\n{}<|observation|>", None);
+    let calls = [ToolCall::new("cogview", json!({"prompt": "a red barn"})), ToolCall::new("f", json!({}))];
+    assert_eq!(turn.tool_calls, calls);
+}
+
+/// Each of these makes a parser that looks for the end of a call again and again take hours.
+#[test]
+fn hostile_repetition_takes_linear_time() {
+    let parts = [
+        "<tool_call>",
+        "<tool_call>{",
+        "<tool_call>{</tool_call>",
+        "<tool_call>{\"",
+        "<tool_call>{\"</tool_call>",
+        "<tool_call>{\"a\": \"b\\\"",
+        "<tool_call>{\"a\": [",
+        "<tool_call>{\"name\": \"f\", \"arguments\": {}}",
+        "<|im_end|>",
+        "<|assistant|>",
+        "<|assistant|>f\n",
+        "<|assistant|>f\n{",
+        "<|assistant|>f\n{\"",
+        "<|assistant|>f\n{} ",
+        "<|user|>",
+        "\n",
+        " ",
+        "<",
+        "f",
+        "{",
+    ];
+    let tools = tools(&["f"]);
+    for part in parts {
+        let text = part.repeat(400_000 / part.len());
+        for template in Template::ALL {
+            for tools in [None, Some(&tools[..])] {
+                template.parse(&text, tools);
+                let mut parser = template.stream_parser(tools);
+                let mut turn = AssistantTurn::default();
+                for start in (0..text.len()).step_by(61) {
+                    turn.extend(parser.push(&text[start..text.len().min(start + 61)]));
+                }
+                turn.extend(parser.finish());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_turn_serializes_to_the_contract_of_the_command_line() {
+    let text =
+        "Hm.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": 1.50}}\n</tool_call>\n<tool_call>\n{]";
+    let turn = serde_json::to_value(QWEN.parse(text, None)).unwrap();
+    let expected = json!({
+        "content": "Hm.", "reasoning": null,
+        "tool_calls": [{"name": "f", "arguments": {"x": serde_json::from_str::<Value>("1.50").unwrap()}}],
+        "malformed": [{"raw_text": "<tool_call>\n{]", "error": "not JSON from byte 1 of the object on"}],
+    });
+    assert_eq!(turn, expected);
+}
