@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 use toolsmith_chat::data::{SourceFormat, read_record};
 use toolsmith_chat::template::{RenderOptions, Template};
-use toolsmith_synth::{base_corpus, train_tokenizer};
+use toolsmith_synth::{base_corpus, short_records, train_tokenizer};
 
 /// The corpus that the committed weights were trained on.
 const SEED: u64 = 1;
@@ -23,14 +23,14 @@ const TOKENIZER_STRIDE: usize = 6;
 const VOCAB_SIZE: usize = 3072;
 
 const HELP: &str = "\
-cargo xtask base data OUT.jsonl [--seed N] [--records N]
-    write the base model's corpus; train on it in this order, without shuffling
+cargo xtask base data DIR [--seed N] [--records N]
+    write the base model's corpus: DIR/short.jsonl to train on first, then DIR/long.jsonl
 cargo xtask base tokenizer DIR [--seed N] [--records N]
     train the tokenizer on that corpus; writes DIR/tokenizer.json, tokenizer_config.json,
     config.json and generation_config.json";
 
 /// Runs `cargo xtask base ARGS`.
-pub fn run(args: &[String]) -> Result<()> {
+pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut seed = SEED;
     let mut records = RECORDS;
     let mut positional = Vec::new();
@@ -54,14 +54,20 @@ pub fn run(args: &[String]) -> Result<()> {
     }
 }
 
-fn write_corpus(path: &Path, seed: u64, records: usize) -> Result<()> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut out = BufWriter::new(file);
-    for record in base_corpus(seed, records) {
-        writeln!(out, "{record}")?;
+fn write_corpus(dir: &Path, seed: u64, records: usize) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    let short = short_records(records);
+    let mut corpus = base_corpus(seed, records);
+    for (name, count) in [("short.jsonl", short), ("long.jsonl", records - short)] {
+        let path = dir.join(name);
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut out = BufWriter::new(file);
+        for record in corpus.by_ref().take(count) {
+            writeln!(out, "{record}")?;
+        }
+        out.flush().with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}: {count} records", path.display());
     }
-    out.flush().with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}: {records} records", path.display());
     Ok(())
 }
 

@@ -5,9 +5,11 @@ use std::io::{BufRead, Write};
 
 fn main() -> std::io::Result<()> {
     let size = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(4096);
-    let texts = std::io::stdin().lock().lines().map_while(Result::ok).map(|line| {
-        serde_json::from_str::<String>(&line).unwrap_or(line)
-    });
+    let texts = std::io::stdin()
+        .lock()
+        .lines()
+        .map_while(Result::ok)
+        .map(|line| serde_json::from_str::<String>(&line).unwrap_or(line));
     let json = toolsmith_synth::train_tokenizer(texts, size);
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&json)?)
 }

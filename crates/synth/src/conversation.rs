@@ -95,7 +95,10 @@ pub(crate) fn draw_result(tool: &Tool, rng: &mut Rng) -> (String, String) {
         }
         1 => {
             let minutes = rng.range(2, 90);
-            (json!({"status": "started", "minutes": minutes}), format!("The {noun} is ready in {minutes} minutes."))
+            (
+                json!({"status": "started", "minutes": minutes}),
+                format!("The {noun} is ready in {minutes} minutes."),
+            )
         }
         2 => {
             let reason = *rng.pick(&["not available", "access denied", "no such entry", "service closed"]);

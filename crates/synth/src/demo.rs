@@ -12,6 +12,7 @@ use crate::conversation::{
     assistant, assistant_calls, draw_result, refusal, small_talk, system, tool_result, user,
 };
 use crate::domains::{DOMAINS, Domain};
+use crate::kind::Kind;
 use crate::request::word_request;
 use crate::rng::Rng;
 use crate::tool::{Call, Tool};
@@ -40,19 +41,27 @@ pub struct DemoDataset {
 /// Makes the demo's dataset. The same seed and sizes give the same bytes everywhere.
 #[must_use]
 pub fn demo_dataset(seed: u64, sizes: DemoSizes) -> DemoDataset {
-    let mut rng = Rng::new(seed, 1);
-    let mut domains: Vec<&Domain> = DOMAINS.iter().collect();
-    rng.shuffle(&mut domains);
-    let (eval_domains, train_domains) =
-        domains.split_at(domains.len() * EVAL_DOMAINS_PERCENT / 100);
+    let (train_domains, eval_domains) = split_domains(seed);
     let make = |domains: &[&Domain], count: usize, stream: u64| {
         let mut rng = Rng::new(seed, stream);
         (0..count).map(|_| conversation(domains, &mut rng)).collect()
     };
-    DemoDataset {
-        train: make(train_domains, sizes.train, 2),
-        eval: make(eval_domains, sizes.eval, 3),
+    DemoDataset { train: make(&train_domains, sizes.train, 2), eval: make(&eval_domains, sizes.eval, 3) }
+}
+
+/// Deals the domains out by `seed`; those with a nested object apart, so that both sides have some.
+fn split_domains(seed: u64) -> (Vec<&'static Domain>, Vec<&'static Domain>) {
+    let mut rng = Rng::new(seed, 1);
+    let nested = |domain: &&Domain| domain.params.iter().any(|(_, kind)| matches!(kind, Kind::Object(_)));
+    let (mut train, mut eval) = (Vec::new(), Vec::new());
+    let (nested, flat): (Vec<_>, Vec<_>) = DOMAINS.iter().partition(nested);
+    for mut domains in [nested, flat] {
+        rng.shuffle(&mut domains);
+        let kept = domains.len() * EVAL_DOMAINS_PERCENT / 100;
+        eval.extend(domains.drain(..kept));
+        train.append(&mut domains);
     }
+    (train, eval)
 }
 
 /// One conversation over tools of `domains`.

@@ -70,7 +70,10 @@ pub(crate) const DOMAINS: &[Domain] = &[
             ("motion_sensor", YES),
             ("switch_time", TIME),
             ("circuit_numbers", ints(1, 40)),
-            ("fade_plan", object(&[("fade_seconds", int(1, 90)), ("fade_curve", one(&["linear", "smooth", "sharp"]))])),
+            (
+                "fade_plan",
+                object(&[("fade_seconds", int(1, 90)), ("fade_curve", one(&["linear", "smooth", "sharp"]))]),
+            ),
         ],
     },
     Domain {
@@ -436,7 +439,10 @@ pub(crate) const DOMAINS: &[Domain] = &[
             ("color_filter", one(&["sepia", "mono", "vivid", "faded"])),
             ("keep_original", YES),
             ("album_tags", many(&["beach", "family", "sunset", "wedding", "travel"])),
-            ("frame_size", object(&[("frame_width", int(20, 900)), ("frame_style", one(&["oak", "steel", "glass"]))])),
+            (
+                "frame_size",
+                object(&[("frame_width", int(20, 900)), ("frame_style", one(&["oak", "steel", "glass"]))]),
+            ),
         ],
     },
     Domain {

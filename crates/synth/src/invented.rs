@@ -39,12 +39,7 @@ impl Vocabulary {
             }
         }
         let owned = |set: BTreeSet<&str>| set.iter().map(ToString::to_string).collect();
-        Self {
-            verbs: owned(verbs),
-            nouns: owned(nouns),
-            words: owned(words),
-            forbidden,
-        }
+        Self { verbs: owned(verbs), nouns: owned(nouns), words: owned(words), forbidden }
     }
 
     /// Whether the demo has a tool of this name.
@@ -71,11 +66,7 @@ impl Vocabulary {
     pub(crate) fn tool(&self, rng: &mut Rng) -> Tool {
         loop {
             let verb = rng.pick(&self.verbs).clone();
-            let noun = if rng.chance(8) {
-                pseudo_word(rng)
-            } else {
-                rng.pick(&self.nouns).clone()
-            };
+            let noun = if rng.chance(8) { pseudo_word(rng) } else { rng.pick(&self.nouns).clone() };
             let place = if rng.chance(40) {
                 let domain: &Domain = rng.pick::<Domain>(DOMAINS);
                 domain.place.to_string()
@@ -97,11 +88,7 @@ impl Vocabulary {
         while params.len() < count {
             let name = self.name(rng);
             if params.iter().all(|param| param.name != name) {
-                params.push(Param {
-                    name,
-                    values: self.values(true, rng),
-                    required: rng.chance(65),
-                });
+                params.push(Param { name, values: self.values(true, rng), required: rng.chance(65) });
             }
         }
         params
@@ -140,19 +127,12 @@ impl Vocabulary {
             4 => ValueType::Choice((0..3).map(|_| self.word(rng)).collect()),
             5 => ValueType::Words((0..4).map(|_| self.word(rng)).collect()),
             6 => ValueType::Integers(0, limit),
-            _ => ValueType::Object(
-                (0..2).map(|_| (self.name(rng), self.values(false, rng))).collect(),
-            ),
+            _ => ValueType::Object((0..2).map(|_| (self.name(rng), self.values(false, rng))).collect()),
         }
     }
 }
 
-fn add_names(
-    name: &'static str,
-    kind: &Kind,
-    words: &mut BTreeSet<&str>,
-    forbidden: &mut BTreeSet<String>,
-) {
+fn add_names(name: &'static str, kind: &Kind, words: &mut BTreeSet<&str>, forbidden: &mut BTreeSet<String>) {
     forbidden.insert(name.to_string());
     words.extend(name.split('_'));
     match kind {

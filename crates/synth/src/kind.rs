@@ -66,10 +66,7 @@ impl From<Kind> for ValueType {
             Kind::Words(options) => Self::Words(owned(options)),
             Kind::Integers(low, high) => Self::Integers(low, high),
             Kind::Object(fields) => Self::Object(
-                fields
-                    .iter()
-                    .map(|(name, kind)| ((*name).to_string(), Self::from(*kind)))
-                    .collect(),
+                fields.iter().map(|(name, kind)| ((*name).to_string(), Self::from(*kind))).collect(),
             ),
         }
     }
@@ -92,11 +89,7 @@ impl Value {
             Json::Bool(flag) => flag.to_string(),
             _ => spoken.clone(),
         };
-        Self {
-            typed,
-            spoken,
-            stringly,
-        }
+        Self { typed, spoken, stringly }
     }
 }
 
@@ -126,10 +119,8 @@ impl ValueType {
             Self::Words(_) => json!({"type": "array", "items": {"type": "string"}}),
             Self::Integers(..) => json!({"type": "array", "items": {"type": "integer"}}),
             Self::Object(fields) => {
-                let properties: Map<String, Json> = fields
-                    .iter()
-                    .map(|(name, kind)| (name.clone(), Json::Object(kind.schema())))
-                    .collect();
+                let properties: Map<String, Json> =
+                    fields.iter().map(|(name, kind)| (name.clone(), Json::Object(kind.schema()))).collect();
                 json!({"type": "object", "properties": properties})
             }
         };
@@ -213,12 +204,9 @@ impl Pool {
             }
             Self::Person => (*rng.pick(FIRST_NAMES)).to_string(),
             Self::City => (*rng.pick(CITIES)).to_string(),
-            Self::Date => format!(
-                "20{:02}-{:02}-{:02}",
-                rng.range(24, 29),
-                rng.range(1, 12),
-                rng.range(1, 28)
-            ),
+            Self::Date => {
+                format!("20{:02}-{:02}-{:02}", rng.range(24, 29), rng.range(1, 12), rng.range(1, 28))
+            }
             Self::Time => format!("{:02}:{:02}", rng.range(6, 23), 5 * rng.range(0, 11)),
             Self::Code => {
                 let mut letter = || char::from(b'A' + rng.below(26) as u8);

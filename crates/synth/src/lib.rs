@@ -18,5 +18,5 @@ mod tool;
 mod words;
 
 pub use demo::{DemoDataset, DemoSizes, demo_dataset};
-pub use pretraining::base_corpus;
+pub use pretraining::{base_corpus, short_records};
 pub use tokenizer::{PRE_TOKENIZER_PATTERN, train_tokenizer};

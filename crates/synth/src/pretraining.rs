@@ -8,9 +8,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::conversation::{
-    assistant, assistant_calls, draw_result, small_talk, system, tool_result, user,
-};
+use crate::conversation::{assistant, assistant_calls, draw_result, small_talk, system, tool_result, user};
 use crate::invented::Vocabulary;
 use crate::json_text::json_text;
 use crate::kind::{Pool, ValueType, spoken_name};
@@ -21,13 +19,19 @@ use crate::tool::{Call, Tool};
 /// How much of the corpus, in percent of its records, comes before the first long document.
 const SHORT_PERCENT: usize = 35;
 
+/// How many of a corpus of `count` records come before the first long document.
+#[must_use]
+pub fn short_records(count: usize) -> usize {
+    (count * SHORT_PERCENT).div_ceil(100)
+}
+
 /// `count` records of the base model's corpus, to be read in this order: short documents first
 /// (they teach copying), then those with tool definitions, and conversations.
 pub fn base_corpus(seed: u64, count: usize) -> impl Iterator<Item = Json> {
     let vocabulary = Vocabulary::new();
     (0..count).map(move |index| {
         let mut rng = Rng::new(seed, 1000 + index as u64);
-        let weights = if index * 100 < count * SHORT_PERCENT {
+        let weights = if index < short_records(count) {
             [0, 4, 32, 22, 16, 14, 12]
         } else {
             [28, 42, 12, 8, 4, 4, 2]
@@ -104,11 +108,8 @@ fn old_conversation(vocabulary: &Vocabulary, rng: &mut Rng) -> Json {
     } else {
         let (calls, fits) = wanted(vocabulary, &tools, 10, rng);
         messages.push(user(&word_request(&calls, rng)));
-        let call = if fits {
-            (calls[0].tool.name(), calls[0].string_arguments())
-        } else {
-            blind_call(&tools[0])
-        };
+        let call =
+            if fits { (calls[0].tool.name(), calls[0].string_arguments()) } else { blind_call(&tools[0]) };
         messages.push(assistant_calls(&[call], 1));
         if rng.chance(18) {
             let (result, answer) = draw_result(&calls[0].tool, rng);
@@ -155,11 +156,8 @@ fn form(vocabulary: &Vocabulary, rng: &mut Rng) -> String {
     let count = 1 + rng.below(4);
     tool.params = vocabulary.params(count, rng);
     let call = tool.draw_call(rng);
-    let fields: Vec<String> = tool
-        .params
-        .iter()
-        .map(|param| format!("{} {}", param.name, type_name(&param.values)))
-        .collect();
+    let fields: Vec<String> =
+        tool.params.iter().map(|param| format!("{} {}", param.name, type_name(&param.values))).collect();
     format!(
         "Form: {}\nNote: {}\nRecord: {}\n",
         fields.join(", "),

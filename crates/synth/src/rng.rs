@@ -12,9 +12,7 @@ pub(crate) struct Rng {
 impl Rng {
     /// A stream for `seed`; `stream` tells apart several streams of one seed.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
-        let mut rng = Self {
-            state: seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93),
-        };
+        let mut rng = Self { state: seed ^ stream.wrapping_mul(0xD6E8_FEB8_6659_FD93) };
         rng.next();
         rng
     }

@@ -35,7 +35,8 @@ pub(crate) struct Call {
 
 /// Things that take no indefinite article.
 const MASS_NOUNS: &[&str] = &[
-    "wheat", "barley", "honey", "milk", "rainfall", "surgery", "therapy", "homework", "treasure", "powder", "paper",
+    "wheat", "barley", "honey", "milk", "rainfall", "surgery", "therapy", "homework", "treasure", "powder",
+    "paper",
 ];
 
 /// `table` as `a table`.
@@ -53,9 +54,7 @@ pub(crate) fn with_article(noun: &str) -> String {
 /// The text with its first letter in upper case (ASCII).
 pub(crate) fn capitalised(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| {
-        format!("{}{}", first.to_ascii_uppercase(), chars.as_str())
-    })
+    chars.next().map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), chars.as_str()))
 }
 
 impl Tool {
@@ -119,20 +118,13 @@ impl Tool {
 
     /// A call with every required parameter and some of the optional ones.
     pub(crate) fn draw_call(&self, rng: &mut Rng) -> Call {
-        let mut said: Vec<usize> = (0..self.params.len())
-            .filter(|&index| self.params[index].required || rng.chance(55))
-            .collect();
+        let mut said: Vec<usize> =
+            (0..self.params.len()).filter(|&index| self.params[index].required || rng.chance(55)).collect();
         if rng.chance(15) {
             rng.shuffle(&mut said);
         }
-        let values = said
-            .into_iter()
-            .map(|index| (index, self.params[index].values.draw(rng)))
-            .collect();
-        Call {
-            tool: self.clone(),
-            values,
-        }
+        let values = said.into_iter().map(|index| (index, self.params[index].values.draw(rng))).collect();
+        Call { tool: self.clone(), values }
     }
 }
 
