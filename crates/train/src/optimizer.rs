@@ -47,7 +47,10 @@ impl<D: Device> AdamW<D> {
 
     /// The length of the whole gradient.
     pub(crate) fn grad_norm(&self, parameters: &[Parameter<'_, D>]) -> f64 {
-        parameters.iter().map(|parameter| self.device.sum_of_squares(parameter.grad)).sum::<f64>().sqrt()
+        let device = &self.device;
+        device
+            .scope(|| parameters.iter().map(|parameter| device.sum_of_squares(parameter.grad)).sum::<f64>())
+            .sqrt()
     }
 
     /// One update; `step` counts from 1.
@@ -58,19 +61,22 @@ impl<D: Device> AdamW<D> {
         learning_rate: f64,
         grad_scale: f32,
     ) {
-        for (parameter, moments) in parameters.iter_mut().zip(&mut self.moments) {
-            let update = AdamWStep {
-                learning_rate: learning_rate as f32,
-                beta1: self.options.beta1,
-                beta2: self.options.beta2,
-                epsilon: self.options.epsilon,
-                weight_decay: if parameter.decay { self.options.weight_decay } else { 0.0 },
-                step,
-                grad_scale,
-            };
-            let Moments { first, second } = moments;
-            self.device.adamw(&update, parameter.value, parameter.grad, first, second);
-        }
+        let Self { device, options, moments } = self;
+        device.scope(|| {
+            for (parameter, moments) in parameters.iter_mut().zip(moments) {
+                let update = AdamWStep {
+                    learning_rate: learning_rate as f32,
+                    beta1: options.beta1,
+                    beta2: options.beta2,
+                    epsilon: options.epsilon,
+                    weight_decay: if parameter.decay { options.weight_decay } else { 0.0 },
+                    step,
+                    grad_scale,
+                };
+                let Moments { first, second } = moments;
+                device.adamw(&update, parameter.value, parameter.grad, first, second);
+            }
+        });
     }
 }
 

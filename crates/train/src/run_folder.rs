@@ -19,10 +19,12 @@ pub(crate) struct RunFolder {
 }
 
 impl RunFolder {
-    /// A folder for a new run; one that holds a run is refused.
-    pub(crate) fn create(path: &Path) -> Result<Self, TrainError> {
-        fs::create_dir_all(path).map_err(TrainError::file(path, "create"))?;
+    /// A folder for a new run, not yet created; one that holds a run is refused.
+    pub(crate) fn new(path: &Path) -> Result<Self, TrainError> {
         let folder = Self { path: path.to_owned() };
+        if !path.exists() {
+            return Ok(folder);
+        }
         match folder.traces()?.first() {
             Some(found) => Err(TrainError::RunExists { path: path.to_owned(), found: found.clone() }),
             None => Ok(folder),
@@ -39,6 +41,11 @@ impl RunFolder {
             remove(&path.join(name))?;
         }
         Ok(folder)
+    }
+
+    /// Creates the folder where it does not exist.
+    pub(crate) fn create(&self) -> Result<(), TrainError> {
+        fs::create_dir_all(&self.path).map_err(TrainError::file(&self.path, "create"))
     }
 
     pub(crate) fn metrics(&self) -> PathBuf {
@@ -126,16 +133,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("data.jsonl"), "").unwrap();
         assert!(matches!(RunFolder::reopen(dir.path()), Err(TrainError::NothingToResume { .. })));
-        assert!(RunFolder::create(dir.path()).is_ok());
+        assert!(RunFolder::new(dir.path()).is_ok());
         fs::create_dir(dir.path().join("checkpoint-3")).unwrap();
-        assert!(matches!(RunFolder::create(dir.path()), Err(TrainError::RunExists { .. })));
+        assert!(matches!(RunFolder::new(dir.path()), Err(TrainError::RunExists { .. })));
         assert!(RunFolder::reopen(dir.path()).is_ok());
     }
 
     #[test]
     fn a_folder_gets_its_name_only_when_it_is_complete() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(dir.path()).unwrap();
+        let folder = RunFolder::new(dir.path()).unwrap();
         let failed = folder.write_checkpoint(1, |unfinished| {
             assert!(!dir.path().join("checkpoint-1").exists());
             fs::write(unfinished.join("half"), "").unwrap();
@@ -156,7 +163,7 @@ mod tests {
     #[test]
     fn the_newest_checkpoints_are_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(dir.path()).unwrap();
+        let folder = RunFolder::new(dir.path()).unwrap();
         for step in [2, 10, 9] {
             folder.write_checkpoint(step, |_| Ok(())).unwrap();
         }

@@ -67,7 +67,7 @@ impl<D: Device> Trainer<D> {
     /// A folder that already holds a run, samples that train nothing or are too long, a method that does not fit the
     /// model.
     pub fn start(job: TrainJob<D>) -> Result<Self, TrainError> {
-        let folder = RunFolder::create(&job.output_dir)?;
+        let folder = RunFolder::new(&job.output_dir)?;
         Self::prepare(job, folder)
     }
 
@@ -148,6 +148,7 @@ impl<D: Device> Trainer<D> {
     /// # Errors
     /// A loss or gradient that is no number; a file that cannot be written. Checkpoints written before stay.
     pub fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, TrainError> {
+        self.folder.create()?;
         let mut log = MetricsLog::open(&self.folder.metrics(), self.done_steps)?;
         let device = self.model.device().clone();
         observer.event(Event::Started {
