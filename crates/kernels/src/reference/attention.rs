@@ -68,11 +68,12 @@ pub(super) fn backward(
             let log_sum = log_sum_exp.values[query * shape.heads + head];
             let weight = |key| (score(shape, q, k, query, key, head) - log_sum).exp();
             let d_weight = |key| (0..head_dim).map(|d| d_out.get(query, own + d) * v.get(key, shared + d)).sum::<f64>();
-            let mean: f64 = keys.iter().map(|&key| weight(key) * d_weight(key)).sum();
-            for &key in &keys {
-                let d_score = f64::from(shape.scale) * weight(key) * (d_weight(key) - mean);
+            let weights: Vec<(f64, f64)> = keys.iter().map(|&key| (weight(key), d_weight(key))).collect();
+            let mean: f64 = weights.iter().map(|(weight, d_weight)| weight * d_weight).sum();
+            for (&key, (weight, d_weight)) in keys.iter().zip(&weights) {
+                let d_score = f64::from(shape.scale) * weight * (d_weight - mean);
                 for d in 0..head_dim {
-                    d_qkv.values[index(d_v, key, shared + d)] += weight(key) * d_out.get(query, own + d);
+                    d_qkv.values[index(d_v, key, shared + d)] += weight * d_out.get(query, own + d);
                     d_qkv.values[index(d_q, query, own + d)] += d_score * k.get(key, shared + d);
                     d_qkv.values[index(d_k, key, shared + d)] += d_score * q.get(query, own + d);
                 }
