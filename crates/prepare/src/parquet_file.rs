@@ -107,7 +107,7 @@ impl PreparedWriter {
         RecordBatch::try_new(
             Arc::clone(&self.schema),
             vec![
-                list(columns.input_ids)?,
+                list(columns.input_ids.into_iter().map(u32::cast_signed).collect())?,
                 list(columns.labels)?,
                 Arc::new(columns.origins.iter().map(source).collect::<StringArray>()),
                 number(|origin| origin.index),
@@ -212,16 +212,16 @@ fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>)
         if ids.len() != labels.len() {
             return Err(format!("row {position}: {} input_ids but {} labels", ids.len(), labels.len()));
         }
-        if let Some(id) = ids.iter().find(|id| **id < 0) {
-            return Err(format!("row {position}: input_ids holds {id}; a token id is never negative"));
-        }
+        let unsigned = |&id: &i32| u32::try_from(id).map_err(|_| id);
+        let ids = ids.iter().map(unsigned).collect::<Result<Vec<u32>, i32>>();
+        let ids = ids.map_err(|id| format!("row {position}: input_ids holds {id}; a token id is never negative"))?;
         let name = names.map_or("", |names| names.value(row));
         let source = sources.iter().rposition(|known| known == name).unwrap_or_else(|| {
             sources.push(name.to_owned());
             sources.len() - 1
         });
         let index = number("index", row).unwrap_or(position);
-        rows.push(ids, &labels, Origin { source, index, line: number("line", row).unwrap_or(0) });
+        rows.push(&ids, &labels, Origin { source, index, line: number("line", row).unwrap_or(0) });
     }
     Ok(())
 }

@@ -2,9 +2,9 @@ use super::*;
 
 fn rows() -> Rows {
     let mut rows = Rows::default();
-    rows.push([1, 2, 3], &[-100, 2, 3], Origin { source: 0, index: 0, line: 1 });
-    rows.push([], &[], Origin { source: 0, index: 1, line: 2 });
-    rows.push([7], &[7], Origin { source: 1, index: 4, line: 9 });
+    rows.push(&[1, 2, 3], &[-100, 2, 3], Origin { source: 0, index: 0, line: 1 });
+    rows.push(&[], &[], Origin { source: 0, index: 1, line: 2 });
+    rows.push(&[7], &[7], Origin { source: 1, index: 4, line: 9 });
     rows
 }
 

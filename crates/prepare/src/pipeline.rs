@@ -211,8 +211,7 @@ fn finish(chunk: Chunk, work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Rea
             Ok(accepted) => {
                 let origin = Origin::new(chunk.source, place);
                 for sample in accepted.samples {
-                    let ids = sample.input_ids.iter().map(|&id| id.cast_signed());
-                    finished.rows.push(ids, &sample.labels, origin);
+                    finished.rows.push(&sample.input_ids, &sample.labels, origin);
                 }
                 if !accepted.warnings.is_empty() {
                     finished.warned.push((place, accepted.warnings));

@@ -35,8 +35,8 @@ fn order_and_counts_do_not_depend_on_the_number_of_threads() {
     let folder = tempfile::tempdir().expect("tempdir");
     let sources = [numbers(folder.path(), "a", 0..3000), numbers(folder.path(), "b", 3000..3700)];
     let (rows, summary) = run_with(1, &sources).expect("runs");
-    let firsts: Vec<i32> = rows.iter().map(|row| row.input_ids[0]).collect();
-    let expected: Vec<i32> = (0..3700).filter(|number| number % 10 != 7).collect();
+    let firsts: Vec<u32> = rows.iter().map(|row| row.input_ids[0]).collect();
+    let expected: Vec<u32> = (0..3700).filter(|number| number % 10 != 7).collect();
     assert_eq!(firsts, expected);
     assert_eq!((summary.conversations, summary.refused, summary.samples), (3700, 370, 3330));
     assert_eq!(summary.refusals[0].to_string(), format!("{}:8: record 7: 7 ends in 7", sources[0].display()));

@@ -28,7 +28,7 @@ impl Origin {
 /// Samples in columns: row `i` holds the values from `ends[i - 1]` to `ends[i]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
-    input_ids: Vec<i32>,
+    input_ids: Vec<u32>,
     labels: Vec<i32>,
     ends: Vec<usize>,
     origins: Vec<Origin>,
@@ -38,7 +38,7 @@ pub struct Rows {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row<'a> {
     /// Token ids.
-    pub input_ids: &'a [i32],
+    pub input_ids: &'a [u32],
     /// The id to train at each position, or -100.
     pub labels: &'a [i32],
     /// The record it was made from.
@@ -54,8 +54,8 @@ impl Row<'_> {
 
 impl Rows {
     /// Appends a sample; both slices are equally long.
-    pub fn push(&mut self, input_ids: impl IntoIterator<Item = i32>, labels: &[i32], origin: Origin) {
-        self.input_ids.extend(input_ids);
+    pub fn push(&mut self, input_ids: &[u32], labels: &[i32], origin: Origin) {
+        self.input_ids.extend_from_slice(input_ids);
         self.labels.extend_from_slice(labels);
         debug_assert_eq!(self.input_ids.len(), self.labels.len());
         self.ends.push(self.input_ids.len());
@@ -109,7 +109,7 @@ impl Rows {
 
 /// What [`Rows`] consists of.
 pub(crate) struct Columns {
-    pub(crate) input_ids: Vec<i32>,
+    pub(crate) input_ids: Vec<u32>,
     pub(crate) labels: Vec<i32>,
     pub(crate) ends: Vec<usize>,
     pub(crate) origins: Vec<Origin>,

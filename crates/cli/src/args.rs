@@ -1,0 +1,324 @@
+//! The command line: names, help texts and defaults of every option, and nothing that acts on them.
+//!
+//! In: words. Out: plain structs, one a command. Limits carry the names that the references use.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use toolsmith_chat::template::Template;
+use toolsmith_prepare::RecordFormat;
+
+/// Fine-tune language models to call tools: prepare, look, train, talk, score.
+#[derive(Debug, Parser)]
+#[command(name = "toolsmith", version, max_term_width = 110, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Options of every command.
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CommonArgs {
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
+    /// When to print in colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+/// When to print in colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Even into a file or pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn conversations into token ids and labels: a Parquet file to train on
+    Prepare(PrepareArgs),
+    /// Print conversations as the model reads them: JSON lines of text, input_ids and labels
+    Render(RenderArgs),
+    /// Read tool calls out of generated text: JSON lines {"text": …} on standard input
+    Parse(ParseArgs),
+    /// Look at samples token by token: trained, untrained and control tokens in colours
+    Preview(PreviewArgs),
+    /// Train a model as a YAML file says: full or LoRA
+    Train(TrainArgs),
+    /// Continue a text, without any chat template
+    Generate(GenerateArgs),
+    /// Talk to a model; its tool calls are shown and you type their results
+    Chat(ChatArgs),
+    /// Let a model answer at each assistant turn and score the calls it makes
+    Eval(EvalArgs),
+}
+
+/// Where records come from and how they are read.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FormatArgs {
+    /// Shape of the records: openai, glm4, sharegpt or text [default: recognised, record by record]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) format: Option<RecordFormat>,
+    /// Chat template: qwen2.5 or glm4 [default: recognised from the model's files]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) template: Option<Template>,
+}
+
+/// `demo`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DemoArgs {
+    /// Seed of the generated data and its split
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) seed: u64,
+    /// Folder for everything that is read and made; must not exist yet [default: runs/demo, or the next free number]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print scores and times as one JSON object at the end, and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `prepare`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PrepareArgs {
+    /// Data files: JSON arrays or JSON lines, gzipped or not
+    #[arg(required = true, value_name = "DATA")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Model folder or Hugging Face id; its tokenizer and chat template are used
+    #[arg(long, value_name = "DIR|ID")]
+    pub(crate) model: String,
+    /// The Parquet file to write; it appears only when it is whole
+    #[arg(short, long, value_name = "OUT.parquet")]
+    pub(crate) output: PathBuf,
+    /// How records are read and rendered.
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// Longest sample in tokens; longer ones are refused, never cut
+    #[arg(long, value_name = "TOKENS", value_parser = positive)]
+    pub(crate) max_length: Option<usize>,
+    /// Drop, count and name bad records instead of stopping with exit code 3
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `render`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RenderArgs {
+    /// Data file: a JSON array or JSON lines, gzipped or not
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// Model folder or Hugging Face id; without it, --template gives the text alone
+    #[arg(long, value_name = "DIR|ID", required_unless_present = "template")]
+    pub(crate) model: Option<String>,
+    /// How records are read and rendered.
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// End with what stands before an answer, so that the model answers next
+    #[arg(long, conflicts_with = "for_training")]
+    pub(crate) add_generation_prompt: bool,
+    /// Append the last answer's stop token where the template writes none, as prepare and train do
+    #[arg(long)]
+    pub(crate) for_training: bool,
+}
+
+/// `parse`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ParseArgs {
+    /// Chat template the text was generated with: qwen2.5 or glm4
+    #[arg(long, value_name = "NAME")]
+    pub(crate) template: Template,
+    /// JSON file with the tools that were offered; a call must then name one of them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tools: Option<PathBuf>,
+}
+
+/// `preview`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PreviewArgs {
+    /// Data file: a JSON array or JSON lines, gzipped or not
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// Model folder or Hugging Face id
+    #[arg(long, value_name = "DIR|ID")]
+    pub(crate) model: String,
+    /// How records are read and rendered.
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// How many samples to show
+    #[arg(short = 'n', long, value_name = "N", default_value = "3", value_parser = positive)]
+    pub(crate) count: usize,
+    /// One token a line: its text, id and label
+    #[arg(long)]
+    pub(crate) sanity: bool,
+}
+
+/// `train`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrainArgs {
+    /// YAML file with the run's values; docs/training.md lists them
+    #[arg(value_name = "CONFIG.yaml")]
+    pub(crate) config: PathBuf,
+    /// Values that replace the file's, such as learning_rate=1e-4 or lora.r=16
+    #[arg(value_name = "KEY=VALUE")]
+    pub(crate) overrides: Vec<String>,
+    /// Go on from the last checkpoint in output_dir
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
+/// Which model answers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ModelArgs {
+    /// Model folder or Hugging Face id
+    #[arg(long, value_name = "DIR|ID", required_unless_present = "adapter", default_value = "")]
+    pub(crate) model: String,
+    /// Adapter folder (PEFT layout); without --model, the base it names is used
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+}
+
+/// How it answers.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SamplingArgs {
+    /// Most tokens of one answer
+    #[arg(long, value_name = "TOKENS", default_value = "512", value_parser = positive)]
+    pub(crate) max_new_tokens: usize,
+    /// 0 always takes the likeliest token; 1 draws as the model says
+    #[arg(long, value_name = "T", default_value = "0", value_parser = at_least_zero)]
+    pub(crate) temperature: f32,
+    /// Draw among the likeliest tokens that together have this probability
+    #[arg(long, value_name = "P", default_value = "1", value_parser = probability)]
+    pub(crate) top_p: f32,
+    /// Draw among this many likeliest tokens; 0 for all
+    #[arg(long, value_name = "K", default_value = "0")]
+    pub(crate) top_k: usize,
+    /// Above 1, tokens that already occurred become less likely
+    #[arg(long, value_name = "X", default_value = "1", value_parser = above_zero)]
+    pub(crate) repetition_penalty: f32,
+    /// Seed of all random choices
+    #[arg(long, value_name = "N", default_value = "42")]
+    pub(crate) seed: u64,
+}
+
+/// `generate`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GenerateArgs {
+    /// Which model answers.
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The text to continue
+    #[arg(long, value_name = "TEXT", required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) prompt: Option<String>,
+    /// File with the text to continue
+    #[arg(long, value_name = "F")]
+    pub(crate) file: Option<PathBuf>,
+    /// How it answers.
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// `chat`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChatArgs {
+    /// Which model answers.
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Chat template: qwen2.5 or glm4 [default: recognised from the model's files]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) template: Option<Template>,
+    /// JSON file with the tools to offer, as in OpenAI's API
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tools: Option<PathBuf>,
+    /// System message
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// How it answers.
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// `eval`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EvalArgs {
+    /// Data file with the reference conversations
+    #[arg(value_name = "DATA")]
+    pub(crate) data: PathBuf,
+    /// Which model answers.
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// How records are read and rendered.
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// Score only the first N conversations
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) limit: Option<usize>,
+    /// Answers generated together
+    #[arg(long, value_name = "N", default_value = "16", value_parser = positive)]
+    pub(crate) batch_size: usize,
+    /// Write each turn's reference and answer to this file, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    pub(crate) predictions: Option<PathBuf>,
+    /// Drop, count and name bad records instead of stopping with exit code 3
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+    /// Print the scores as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How it answers.
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
+}
+
+fn number(text: &str, expected: &str, holds: impl Fn(f32) -> bool) -> Result<f32, String> {
+    text.parse().ok().filter(|&number: &f32| holds(number)).ok_or_else(|| format!("expected {expected}"))
+}
+
+fn at_least_zero(text: &str) -> Result<f32, String> {
+    number(text, "a number, 0 or above", |x| x >= 0.0 && x.is_finite())
+}
+
+fn above_zero(text: &str) -> Result<f32, String> {
+    number(text, "a number above 0", |x| x > 0.0 && x.is_finite())
+}
+
+fn probability(text: &str) -> Result<f32, String> {
+    number(text, "a number above 0, at most 1", |x| x > 0.0 && x <= 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        let parse = |words: &[&str]| Cli::try_parse_from([&["toolsmith", "generate"], words].concat());
+        let rest = ["--model", "m", "--prompt", "x"];
+        assert!(parse(&rest).is_ok());
+        for wrong in [["--top-p", "1.5"], ["--temperature", "-1"], ["--max-new-tokens", "0"], ["--top-p", "nan"]] {
+            assert!(parse(&[&rest[..], &wrong].concat()).is_err(), "{wrong:?} was taken");
+        }
+    }
+}

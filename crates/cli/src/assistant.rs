@@ -1,0 +1,203 @@
+//! A model that answers: weights, tokenizer, chat template and stop tokens together.
+//!
+//! In: `--model` and `--adapter`. Out: answers to conversations, streamed or in batches. Does not print.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::Value as Json;
+use toolsmith_chat::data::{Conversation, ToolSpec};
+use toolsmith_chat::template::{AssistantTurn, ParseEvent, RenderOptions, Template};
+use toolsmith_chat::tokens::ChatTokenizer;
+use toolsmith_kernels::CpuDevice;
+use toolsmith_model::{Decoder, Generated, GenerationOptions, StopReason, generate};
+
+use crate::args::{ModelArgs, SamplingArgs};
+use crate::hub::Need;
+use crate::model_folder::ModelFolder;
+
+/// A model that answers.
+pub(crate) struct Assistant {
+    /// The weights, a given adapter merged into them.
+    pub(crate) decoder: Decoder<CpuDevice>,
+    /// Its tokenizer.
+    pub(crate) tokenizer: ChatTokenizer,
+    /// Its chat format, where it is known.
+    pub(crate) template: Option<Template>,
+    /// Ids that end an answer.
+    pub(crate) stop_ids: Vec<u32>,
+}
+
+/// One answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    /// What was generated, the stop token left out.
+    pub(crate) text: String,
+    /// What it says.
+    pub(crate) turn: AssistantTurn,
+    /// Whether it was cut off by the limit of new tokens.
+    pub(crate) cut_off: bool,
+    /// Tokens generated.
+    pub(crate) tokens: usize,
+}
+
+impl Assistant {
+    /// Loads model and adapter. The adapter's own tokenizer and template files, where it has them, go before the base's.
+    pub(crate) fn load(args: &ModelArgs, template: Option<Template>) -> anyhow::Result<Self> {
+        let adapter = args.adapter.as_deref().map(adapter_folder).transpose()?;
+        let base = match (&adapter, args.model.as_str()) {
+            (Some(adapter), "") => base_of(adapter)?,
+            (_, model) => model.to_owned(),
+        };
+        let folder = ModelFolder::open(&base, Need::Weights)?;
+        folder.config()?;
+        let mut files = folder.clone();
+        if let Some(adapter) = &adapter
+            && adapter.join("tokenizer.json").exists()
+        {
+            files = folder.overlaid_with(adapter)?;
+        }
+        let tokenizer = files.tokenizer()?;
+        let template = files.find_template(template, &tokenizer);
+        let stop_ids = files.stop_ids(template, &tokenizer);
+        let mut decoder = Decoder::load(&folder.path, CpuDevice::new())?;
+        if let Some(adapter) = &adapter {
+            decoder.load_adapter(adapter)?;
+            decoder.merge_adapter();
+        }
+        Ok(Self { decoder, tokenizer, template, stop_ids })
+    }
+
+    /// The chat template, which answering needs.
+    pub(crate) fn template(&self) -> anyhow::Result<Template> {
+        self.template.with_context(|| {
+            format!(
+                "the model's chat template is not one that is known here. Name the one it was trained with: --template {}",
+                Template::ALL.map(Template::as_str).join(" or --template ")
+            )
+        })
+    }
+
+    /// The ids after which the next answer begins.
+    pub(crate) fn prompt(&self, conversation: &Conversation) -> anyhow::Result<Vec<u32>> {
+        let rendered = self.template()?.render(conversation, &RenderOptions::PROMPT)?;
+        Ok(self.tokenizer.encode(&rendered)?.input_ids)
+    }
+
+    /// Continues prompts together; `on_token(prompt, id)` hears of each token.
+    pub(crate) fn complete(
+        &self,
+        prompts: &[Vec<u32>],
+        sampling: &SamplingArgs,
+        on_token: &mut dyn FnMut(usize, u32),
+    ) -> anyhow::Result<Vec<Generated>> {
+        let limit = self.decoder.config().max_position_embeddings;
+        let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+        if longest >= limit {
+            bail!("the prompt has {longest} tokens, and the model takes at most {limit} (max_position_embeddings). Shorten it");
+        }
+        let options = GenerationOptions {
+            max_new_tokens: sampling.max_new_tokens.min(limit - longest),
+            stop_ids: self.stop_ids.clone(),
+            temperature: sampling.temperature,
+            top_p: sampling.top_p,
+            top_k: sampling.top_k,
+            repetition_penalty: sampling.repetition_penalty,
+            seed: sampling.seed,
+            vocab_limit: Some(self.tokenizer.vocab_size()),
+        };
+        Ok(generate(&self.decoder, prompts, &options, on_token)?)
+    }
+
+    /// Answers conversations together; a call counts whatever tool it names, where the format marks calls.
+    pub(crate) fn answer_all(
+        &self,
+        conversations: &[Conversation],
+        sampling: &SamplingArgs,
+    ) -> anyhow::Result<Vec<Answer>> {
+        let template = self.template()?;
+        let prompts = conversations.iter().map(|conversation| self.prompt(conversation)).collect::<Result<Vec<_>, _>>()?;
+        let generated = self.complete(&prompts, sampling, &mut |_, _| ())?;
+        let answer = |(generated, conversation): (Generated, &Conversation)| {
+            let ids = without_stop(&generated);
+            let text = self.tokenizer.decode(ids);
+            let turn = parse_to_score(template, &text, conversation.tools());
+            let cut_off = generated.stop_reason == StopReason::Length;
+            Answer { turn, cut_off, tokens: generated.ids.len(), text }
+        };
+        Ok(generated.into_iter().zip(conversations).map(answer).collect())
+    }
+
+    /// Answers one conversation, telling each part as soon as it is certain.
+    pub(crate) fn answer_streamed(
+        &self,
+        conversation: &Conversation,
+        sampling: &SamplingArgs,
+        on_event: &mut dyn FnMut(&ParseEvent),
+    ) -> anyhow::Result<Answer> {
+        let mut parser = self.template()?.stream_parser(Some(conversation.tools()));
+        let mut decoded = self.tokenizer.decode_stream();
+        let mut turn = AssistantTurn::default();
+        let mut text = String::new();
+        let mut tell = |turn: &mut AssistantTurn, events: Vec<ParseEvent>| {
+            events.iter().for_each(&mut *on_event);
+            turn.extend(events);
+        };
+        let prompt = self.prompt(conversation)?;
+        let mut tokens = 0;
+        let generated = self.complete(&[prompt], sampling, &mut |_, id| {
+            tokens += 1;
+            if !self.stop_ids.contains(&id) {
+                let part = decoded.push(id);
+                tell(&mut turn, parser.push(&part));
+                text.push_str(&part);
+            }
+        })?;
+        let rest = decoded.finish();
+        tell(&mut turn, parser.push(&rest));
+        text.push_str(&rest);
+        tell(&mut turn, parser.finish());
+        let cut_off = generated.first().is_some_and(|generated| generated.stop_reason == StopReason::Length);
+        Ok(Answer { text, turn, cut_off, tokens })
+    }
+}
+
+/// Where calls are marked, one of a tool that is not offered is a wrong call, not text.
+fn parse_to_score(template: Template, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
+    match template {
+        Template::Qwen25 => template.parse(text, None),
+        _ => template.parse(text, Some(tools)),
+    }
+}
+
+/// The generated ids before the stop token.
+pub(crate) fn without_stop(generated: &Generated) -> &[u32] {
+    match (generated.stop_reason, generated.ids.split_last()) {
+        (StopReason::StopId(_), Some((_, before))) => before,
+        _ => &generated.ids,
+    }
+}
+
+/// The folder of an adapter: the one given, or `adapter` in it where a run folder was given.
+fn adapter_folder(given: &Path) -> anyhow::Result<PathBuf> {
+    let candidates = [given.to_path_buf(), given.join("adapter")];
+    let found = candidates.into_iter().find(|folder| folder.join("adapter_config.json").exists());
+    found.with_context(|| {
+        format!(
+            "{}: has no adapter_config.json; expected an adapter folder in PEFT's layout, such as the one that train \
+             writes into output_dir/adapter",
+            given.display()
+        )
+    })
+}
+
+/// The base that an adapter names.
+fn base_of(adapter: &Path) -> anyhow::Result<String> {
+    let path = adapter.join("adapter_config.json");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{}: cannot be read; expected an adapter folder in PEFT's layout", path.display()))?;
+    let json: Json = serde_json::from_str(&text).with_context(|| format!("{}: is not JSON", path.display()))?;
+    let base = json.get("base_model_name_or_path").and_then(Json::as_str).filter(|base| !base.is_empty());
+    base.map(str::to_owned)
+        .with_context(|| format!("{}: names no base_model_name_or_path. Give the base with --model", path.display()))
+}

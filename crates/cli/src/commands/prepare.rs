@@ -1,0 +1,178 @@
+//! `prepare`: data files to one Parquet file of token ids and labels, and what became of each record.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use serde::Serialize;
+use toolsmith_prepare::{
+    MAX_LISTED, Outcome, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Summary, prepare_to_parquet,
+};
+
+use crate::args::PrepareArgs;
+use crate::hub::Need;
+use crate::model_folder::ModelFolder;
+use crate::terminal::{self, Styles, painted};
+
+/// Exit code when records were found that must not be trained on.
+pub(crate) const FOUND_ERRORS: u8 = 3;
+
+/// Refusals printed for people; `--json` lists more.
+const SHOWN: usize = 20;
+
+/// A summary with the time it took, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    output: Option<String>,
+    #[serde(flatten)]
+    summary: &'a Summary,
+    seconds: f64,
+    tokens_per_second: f64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &PrepareArgs, threads: Option<usize>, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
+    let tokenizer = folder.tokenizer()?;
+    let template = folder.find_template(args.format.template, &tokenizer);
+    let maker = SampleMaker {
+        tokenizer: &tokenizer,
+        template,
+        format: args.format.format,
+        eos: folder.eos_id(&tokenizer),
+        max_length: args.max_length,
+    };
+    let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads) };
+    let mut facts = vec![("tokenizer", folder.tokenizer_fingerprint())];
+    facts.extend(template.map(|template| ("template", template.to_string())));
+
+    let bar = terminal::byte_bar(total_bytes(&args.data));
+    bar.set_message("preparing");
+    let begun = Instant::now();
+    let mut progress = |progress: Progress| bar.set_position(progress.bytes_read);
+    let outcome = prepare_to_parquet(&args.data, &maker, &options, &args.output, &facts, &mut progress);
+    let seconds = begun.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+
+    let (summary, written) = match outcome? {
+        Outcome::Done((), summary) => (summary, true),
+        Outcome::Refused(summary) => (summary, false),
+    };
+    let report = Report {
+        output: written.then(|| args.output.display().to_string()),
+        summary: &summary,
+        seconds,
+        tokens_per_second: summary.tokens as f64 / seconds.max(1e-9),
+    };
+    if args.json {
+        serde_json::to_writer(&mut *out, &report)?;
+        out.write_all(b"\n")?;
+    } else {
+        out.write_all(describe(&summary, Some(seconds), styles).as_bytes())?;
+        if let Some(output) = &report.output {
+            writeln!(out, "{} {output}", painted(styles.good, "written:"))?;
+        }
+    }
+    out.flush()?;
+    if written {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{} {}", painted(styles.bad, "error:"), refused_text(&summary, "nothing was written"));
+    Ok(ExitCode::from(FOUND_ERRORS))
+}
+
+/// Why nothing came of a preparation, and what to do.
+pub(crate) fn refused_text(summary: &Summary, consequence: &str) -> String {
+    if summary.refused == 0 {
+        return format!("the data holds no records, so {consequence}");
+    }
+    if summary.refused == summary.conversations {
+        return format!("all {} records are bad, so {consequence}. Mend the data", grouped(summary.refused));
+    }
+    format!(
+        "{} of {} records are bad, so {consequence}. Mend the data, or drop the bad records with --skip-bad",
+        grouped(summary.refused),
+        grouped(summary.conversations)
+    )
+}
+
+/// The summary for people: counts, then what was refused and what was warned about.
+pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: usize, remark: String| {
+        let remark = if remark.is_empty() { remark } else { format!("   {remark}") };
+        let name = format!("{name:<14}");
+        let _infallible = writeln!(text, "{}{:>13}{}", painted(styles.heading, name), grouped(value), remark);
+    };
+    row("conversations", summary.conversations, String::new());
+    row("refused", summary.refused, by_code(&summary.refused_by_code));
+    row("samples", summary.samples, String::new());
+    let speed = seconds.map(|seconds| format!("{} a second", grouped((summary.tokens as f64 / seconds.max(1e-9)) as usize)));
+    row("tokens", summary.tokens, speed.unwrap_or_default());
+    let share = 100.0 * summary.trained_tokens as f64 / summary.tokens.max(1) as f64;
+    row("trained tokens", summary.trained_tokens, format!("{share:.1}% of all"));
+    row("longest", summary.longest, "tokens in a sample".to_owned());
+    if !summary.warnings_by_code.is_empty() {
+        row("warnings", summary.warnings_by_code.values().sum(), by_code(&summary.warnings_by_code));
+    }
+    list(&mut text, "refused", &summary.refusals, summary.refused_by_code.values().sum(), styles);
+    list(&mut text, "warnings", &summary.warnings, summary.warnings_by_code.values().sum(), styles);
+    text
+}
+
+fn by_code(counts: &BTreeMap<String, usize>) -> String {
+    let counts: Vec<String> = counts.iter().map(|(code, count)| format!("{code} {}", grouped(*count))).collect();
+    counts.join(", ")
+}
+
+fn list(text: &mut String, title: &str, refusals: &[Refusal], total: usize, styles: &Styles) {
+    if refusals.is_empty() {
+        return;
+    }
+    let _infallible = writeln!(text, "\n{}", painted(styles.heading, format!("{title}:")));
+    for refusal in refusals.iter().take(SHOWN) {
+        let _infallible = writeln!(text, "  {refusal}");
+    }
+    if total > SHOWN {
+        let _infallible = writeln!(text, "  … and {} more; --json lists up to {MAX_LISTED}", grouped(total - SHOWN));
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The pipeline with as many threads as the user wants.
+pub(crate) fn pipeline_options(threads: Option<usize>) -> PipelineOptions {
+    let default = PipelineOptions::default();
+    PipelineOptions { threads: threads.unwrap_or(default.threads), ..default }
+}
+
+/// The size of all sources on disk, for progress.
+pub(crate) fn total_bytes(sources: &[PathBuf]) -> u64 {
+    sources.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! `train`: a run as its YAML file says, with progress, from data files to a folder that can be served.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+use toolsmith_chat::template::Template;
+use toolsmith_chat::tokens::ChatTokenizer;
+use toolsmith_kernels::CpuDevice;
+use toolsmith_model::{Decoder, DecoderConfig};
+use toolsmith_prepare::{
+    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, is_parquet, prepare_in_memory, read_prepared,
+};
+use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
+
+use super::prepare::{FOUND_ERRORS, describe, pipeline_options, refused_text, total_bytes};
+use super::preview;
+use crate::args::TrainArgs;
+use crate::hub::Need;
+use crate::model_folder::ModelFolder;
+use crate::terminal::{self, Styles, painted};
+use crate::train_progress::TrainProgress;
+
+/// Exit code of a wrong configuration.
+const USAGE: u8 = 2;
+
+/// What was read for a run, or the exit code with which it must not begin.
+enum Loaded {
+    Samples(Vec<Sample>),
+    Refused,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &TrainArgs, threads: Option<usize>, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let config = match read_config(args)? {
+        Ok(config) => config,
+        Err(issues) => {
+            let count = match issues.issues.len() {
+                1 => "the configuration has a mistake".to_owned(),
+                more => format!("the configuration has {more} mistakes"),
+            };
+            eprintln!("{} {count}:\n{issues}", painted(styles.bad, "error:"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    let template = named::<Template>(config.template.as_deref())?;
+    let folder = ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
+    let tokenizer = folder.tokenizer()?;
+    let template = folder.find_template(template, &tokenizer);
+    let maker = SampleMaker {
+        tokenizer: &tokenizer,
+        template,
+        format: named(config.format.as_deref())?,
+        eos: folder.eos_id(&tokenizer),
+        max_length: config.max_length,
+    };
+    let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
+    let load = |files: &[String], what: &str, out: &mut dyn Write| {
+        load_samples(files, what, &maker, &options, &folder, styles, out)
+    };
+    let Loaded::Samples(samples) = load(&config.data, "data", out)? else {
+        return Ok(ExitCode::from(FOUND_ERRORS));
+    };
+    let Loaded::Samples(eval_samples) = load(&config.eval_data, "eval_data", out)? else {
+        return Ok(ExitCode::from(FOUND_ERRORS));
+    };
+    show_first(&samples, &tokenizer, styles, out)?;
+
+    let decoder = load_decoder(&folder, &config)?;
+    check_ids(samples.iter().chain(&eval_samples), decoder.config().vocab_size, &folder.path)?;
+    let job = TrainJob {
+        decoder,
+        method: config.method.clone(),
+        samples,
+        eval_samples,
+        options: config.run.clone(),
+        output_dir: config.output_dir.clone(),
+        base_model_name_or_path: folder.base_name(),
+        save_dtype: config.save_dtype,
+    };
+    let mut trainer = if args.resume { Trainer::resume(job)? } else { Trainer::start(job)? };
+    let stop = stop_on_interrupt()?;
+    let mut progress = TrainProgress::new(&folder, template, &tokenizer, std::io::stderr().is_terminal());
+    let outcome = trainer.train(&mut progress, &stop);
+    progress.close();
+    match outcome? {
+        Outcome::Finished { weights, eval_loss } => {
+            if let Some(loss) = eval_loss {
+                writeln!(out, "eval loss {loss:.4}")?;
+            }
+            writeln!(out, "{} {}", painted(styles.good, "trained:"), weights.display())?;
+            writeln!(out, "{}", next_commands(&folder, &config, &weights))?;
+            out.flush()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Outcome::Stopped { step, checkpoint } => {
+            eprintln!("stopped after step {step}; saved {}. Go on with --resume", checkpoint.display());
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn read_config(args: &TrainArgs) -> anyhow::Result<Result<TrainConfig, ConfigIssues>> {
+    let name = args.config.display().to_string();
+    let text = std::fs::read_to_string(&args.config)
+        .with_context(|| format!("{name}: cannot be read; expected a YAML file (see recipes/ for ready ones)"))?;
+    Ok(TrainConfig::from_yaml(&name, &text, &args.overrides))
+}
+
+fn named<T: FromStr>(name: Option<&str>) -> anyhow::Result<Option<T>>
+where
+    T::Err: std::fmt::Display,
+{
+    name.map(|name| name.parse::<T>().map_err(|error| anyhow::anyhow!("{error}"))).transpose()
+}
+
+/// The samples of files, raw or prepared, in the order in which the files are named.
+fn load_samples(
+    files: &[String],
+    what: &str,
+    maker: &SampleMaker<'_>,
+    options: &PrepareOptions,
+    folder: &ModelFolder,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<Loaded> {
+    let mut samples = Vec::new();
+    for name in files {
+        let path = PathBuf::from(name);
+        if is_parquet(&path) {
+            let prepared = read_prepared(&path)?;
+            check_facts(&prepared.facts, &path, folder)?;
+            if let Some(limit) = maker.max_length {
+                check_lengths(&prepared.rows, limit, &path)?;
+            }
+            append(&mut samples, &prepared.rows, &prepared.sources)?;
+            continue;
+        }
+        let bar = terminal::byte_bar(total_bytes(std::slice::from_ref(&path)));
+        bar.set_message(format!("reading {what}"));
+        let outcome = prepare_in_memory(std::slice::from_ref(&path), maker, options, &mut |progress| {
+            bar.set_position(progress.bytes_read);
+        });
+        bar.finish_and_clear();
+        match outcome? {
+            Prepared::Done(rows, summary) => {
+                writeln!(out, "{} {name}", painted(styles.heading, format!("{what}:")))?;
+                writeln!(out, "{}", describe(&summary, None, styles))?;
+                append(&mut samples, &rows, std::slice::from_ref(name))?;
+            }
+            Prepared::Refused(summary) => {
+                write!(out, "{}", describe(&summary, None, styles))?;
+                out.flush()?;
+                let text = refused_text(&summary, "training did not begin").replace("--skip-bad", "skip_bad=true");
+                eprintln!("{} {name}: {text}", painted(styles.bad, "error:"));
+                return Ok(Loaded::Refused);
+            }
+        }
+    }
+    Ok(Loaded::Samples(samples))
+}
+
+fn append(samples: &mut Vec<Sample>, rows: &Rows, sources: &[String]) -> anyhow::Result<()> {
+    for row in rows.iter() {
+        let source = sources.get(row.origin.source).map_or("", String::as_str);
+        let name = format!("{source}:{}", row.origin.line);
+        samples.push(Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?);
+    }
+    Ok(())
+}
+
+/// Data prepared with another tokenizer trains nonsense without a word; so it is refused.
+fn check_facts(facts: &[(String, String)], path: &Path, folder: &ModelFolder) -> anyhow::Result<()> {
+    let found = facts.iter().find(|(name, _)| name == "tokenizer").map(|(_, value)| value);
+    if found.is_some_and(|found| *found != folder.tokenizer_fingerprint()) {
+        bail!(
+            "{}: was prepared with another tokenizer than that of {}. Prepare it again with --model {}",
+            path.display(),
+            folder.path.display(),
+            folder.given
+        );
+    }
+    Ok(())
+}
+
+fn check_lengths(rows: &Rows, limit: usize, path: &Path) -> anyhow::Result<()> {
+    let long = rows.iter().filter(|row| row.input_ids.len() > limit).count();
+    if long > 0 {
+        bail!(
+            "{}: {long} samples are longer than max_length {limit}. Raise it, or prepare the data with --max-length {limit} --skip-bad",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn check_ids<'a>(samples: impl Iterator<Item = &'a Sample>, vocab_size: usize, model: &Path) -> anyhow::Result<()> {
+    for sample in samples {
+        let tokens = sample.tokens();
+        let ids = tokens.input_ids().iter().copied();
+        let labels = tokens.labels().iter().filter_map(|&label| u32::try_from(label).ok());
+        if let Some(id) = ids.chain(labels).find(|&id| id as usize >= vocab_size) {
+            bail!(
+                "{}: holds token id {id}, but the model {} has {vocab_size} tokens (vocab_size). Was it prepared for another model?",
+                sample.name(),
+                model.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn show_first(samples: &[Sample], tokenizer: &ChatTokenizer, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<()> {
+    if let Some(first) = samples.first() {
+        let title = format!("first sample ({}): token, id -> label", first.name());
+        writeln!(out, "{}", painted(styles.heading, title))?;
+        let tokens = first.tokens();
+        writeln!(out, "{}", preview::sanity(tokenizer, tokens.input_ids(), tokens.labels(), styles))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn load_decoder(folder: &ModelFolder, config: &TrainConfig) -> anyhow::Result<Decoder<CpuDevice>> {
+    let device = CpuDevice::new();
+    if config.from_scratch {
+        let shape = DecoderConfig::from_json(folder.config()?).with_context(|| folder.path.display().to_string())?;
+        return Ok(Decoder::random(shape, config.run.seed, device));
+    }
+    folder.config()?;
+    Ok(Decoder::load(&folder.path, device)?)
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C leaves at once.
+fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping: this step is finished and saved first (Ctrl-C again leaves at once)");
+    })
+    .context("cannot listen for Ctrl-C")?;
+    Ok(stop)
+}
+
+fn next_commands(folder: &ModelFolder, config: &TrainConfig, weights: &Path) -> String {
+    let model = match config.method {
+        toolsmith_model::TrainMethod::Full => format!("--model {}", weights.display()),
+        toolsmith_model::TrainMethod::Lora(_) => format!("--model {} --adapter {}", folder.given, weights.display()),
+    };
+    format!("try it:  toolsmith chat {model}\nscore it: toolsmith eval DATA {model}")
+}

@@ -1,0 +1,231 @@
+//! A model's files: where they are, what they say about tokenizer, chat template and stop tokens.
+//!
+//! In: `--model` (a folder or a Hugging Face id). Out: a [`ModelFolder`] from which tokenizer, template, stop ids and,
+//! for trained results, a complete set of files to serve come. Does not know weights.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value as Json, json};
+use toolsmith_chat::template::{ModelFacts, Template};
+use toolsmith_chat::tokens::ChatTokenizer;
+
+use crate::hub::{self, Need};
+
+/// Files that travel with weights so that a server finds the tokenizer and chat template beside them.
+const COMPANIONS: [&str; 9] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+];
+
+/// The folder of a model, and what its small files say.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelFolder {
+    /// As the user named it.
+    pub(crate) given: String,
+    /// Where its files are.
+    pub(crate) path: PathBuf,
+    config: Option<Json>,
+    tokenizer_config: Option<Json>,
+    generation_config: Option<Json>,
+    chat_template: Option<String>,
+}
+
+impl ModelFolder {
+    /// Finds the model and reads its small files.
+    pub(crate) fn open(model: &str, need: Need) -> anyhow::Result<Self> {
+        let path = locate(model, need)?;
+        Ok(Self {
+            given: model.to_owned(),
+            config: read_json(&path.join("config.json"))?,
+            tokenizer_config: read_json(&path.join("tokenizer_config.json"))?,
+            generation_config: read_json(&path.join("generation_config.json"))?,
+            chat_template: read_optional(&path.join("chat_template.jinja"))?,
+            path,
+        })
+    }
+
+    /// The same model with the tokenizer and template files of `folder` in place of its own, where that has them.
+    pub(crate) fn overlaid_with(&self, folder: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            given: self.given.clone(),
+            path: folder.to_path_buf(),
+            config: self.config.clone(),
+            tokenizer_config: read_json(&folder.join("tokenizer_config.json"))?.or_else(|| self.tokenizer_config.clone()),
+            generation_config: read_json(&folder.join("generation_config.json"))?
+                .or_else(|| self.generation_config.clone()),
+            chat_template: read_optional(&folder.join("chat_template.jinja"))?.or_else(|| self.chat_template.clone()),
+        })
+    }
+
+    /// How an adapter trained on this model names it: the id, or the folder's full path.
+    pub(crate) fn base_name(&self) -> String {
+        if Path::new(&self.given).exists() {
+            let full = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+            return full.display().to_string();
+        }
+        self.given.clone()
+    }
+
+    /// `config.json`.
+    pub(crate) fn config(&self) -> anyhow::Result<&Json> {
+        self.config.as_ref().with_context(|| {
+            format!("{}: has no config.json; expected a model folder in Hugging Face's layout", self.path.display())
+        })
+    }
+
+    /// The tokenizer.
+    pub(crate) fn tokenizer(&self) -> anyhow::Result<ChatTokenizer> {
+        let path = self.path.join("tokenizer.json");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(self.no_tokenizer()),
+            Err(error) => return Err(error).with_context(|| format!("{}: cannot be read", path.display())),
+        };
+        ChatTokenizer::from_bytes(&bytes).with_context(|| path.display().to_string())
+    }
+
+    fn no_tokenizer(&self) -> String {
+        let folder = self.path.display();
+        let mend = if self.path.join("tokenizer.model").exists() || self.path.join("vocab.json").exists() {
+            "It has an older tokenizer file: convert it once in Python, \
+             AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        } else {
+            "Copy tokenizer.json and tokenizer_config.json from the model it was made from"
+        };
+        format!("{folder}: has no tokenizer.json, which says how text becomes tokens. {mend}")
+    }
+
+    /// A fingerprint of the tokenizer's file, to tell whether prepared data fits a model (FNV-1a, 64 bits).
+    pub(crate) fn tokenizer_fingerprint(&self) -> String {
+        let bytes = fs::read(self.path.join("tokenizer.json")).unwrap_or_default();
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        format!("{hash:016x}")
+    }
+
+    /// The chat template: the one named, or the one the model's files name.
+    pub(crate) fn template(&self, named: Option<Template>, tokenizer: &ChatTokenizer) -> anyhow::Result<Template> {
+        self.find_template(named, tokenizer).with_context(|| {
+            format!(
+                "{}: the model's chat template is not one that is known here. \
+                 Name the one it was trained with: --template {}",
+                self.path.display(),
+                Template::ALL.map(Template::as_str).join(" or --template ")
+            )
+        })
+    }
+
+    /// The same, where a model without a known template will do too (plain text).
+    pub(crate) fn find_template(&self, named: Option<Template>, tokenizer: &ChatTokenizer) -> Option<Template> {
+        named.or_else(|| {
+            let added = tokenizer.added_tokens().map(str::to_owned).collect();
+            let facts = ModelFacts::new(
+                self.config.as_ref(),
+                self.tokenizer_config.as_ref(),
+                self.chat_template.as_deref(),
+                added,
+            );
+            Template::recognise(&facts)
+        })
+    }
+
+    /// The token that ends a text.
+    pub(crate) fn eos_id(&self, tokenizer: &ChatTokenizer) -> Option<u32> {
+        let named = self.tokenizer_config.as_ref().and_then(|config| config.get("eos_token"));
+        let named = named.and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()));
+        named.and_then(|name| tokenizer.token_to_id(name)).or_else(|| self.configured_eos().first().copied())
+    }
+
+    /// Ids that end generation. With a template: its stop tokens first, in their order; then what the files say.
+    pub(crate) fn stop_ids(&self, template: Option<Template>, tokenizer: &ChatTokenizer) -> Vec<u32> {
+        let names = template.map_or(&[][..], Template::stop_tokens);
+        let mut ids: Vec<u32> = names.iter().filter_map(|name| tokenizer.token_to_id(name)).collect();
+        ids.extend(self.configured_eos());
+        ids.extend(self.eos_id(tokenizer));
+        let mut seen = Vec::new();
+        ids.retain(|id| !seen.contains(id) && { seen.push(*id); true });
+        ids
+    }
+
+    fn configured_eos(&self) -> Vec<u32> {
+        let files = [&self.generation_config, &self.config];
+        let found = files.iter().filter_map(|file| file.as_ref()?.get("eos_token_id")).find(|value| !value.is_null());
+        let id = |value: &Json| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        match found {
+            Some(Json::Array(values)) => values.iter().filter_map(id).collect(),
+            Some(value) => id(value).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Puts everything that a server needs beside trained weights into `folder`: tokenizer files, chat template, and a
+    /// `generation_config.json` with every stop id.
+    pub(crate) fn complete(&self, folder: &Path, template: Option<Template>, tokenizer: &ChatTokenizer) -> io::Result<()> {
+        for name in COMPANIONS {
+            let from = self.path.join(name);
+            if from.exists() {
+                // Read and write, not copy: the cache's files may be read-only, and a result should not be.
+                fs::write(folder.join(name), fs::read(&from)?)?;
+            }
+        }
+        let generation = self.generation_config_with(template, tokenizer);
+        let text = serde_json::to_string_pretty(&generation).map_err(io::Error::other)?;
+        fs::write(folder.join("generation_config.json"), text + "\n")
+    }
+
+    fn generation_config_with(&self, template: Option<Template>, tokenizer: &ChatTokenizer) -> Json {
+        let mut entries = match &self.generation_config {
+            Some(Json::Object(entries)) => entries.clone(),
+            _ => Map::new(),
+        };
+        entries.insert("eos_token_id".to_owned(), json!(self.stop_ids(template, tokenizer)));
+        if !entries.contains_key("pad_token_id") {
+            let in_config = self.config.as_ref().and_then(|config| config.get("pad_token_id")).cloned();
+            let pad = in_config.filter(|id| !id.is_null()).or_else(|| tokenizer.token_to_id("<|endoftext|>").map(Json::from));
+            if let Some(pad) = pad {
+                entries.insert("pad_token_id".to_owned(), pad);
+            }
+        }
+        Json::Object(entries)
+    }
+}
+
+fn locate(model: &str, need: Need) -> anyhow::Result<PathBuf> {
+    let path = Path::new(model);
+    if path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    if path.exists() {
+        bail!("{model}: is a file; expected the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct");
+    }
+    if !hub::is_id(model) {
+        bail!("{model}: no such folder. Give the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct");
+    }
+    hub::fetch(model, need)
+}
+
+fn read_optional(path: &Path) -> anyhow::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("{}: cannot be read", path.display())),
+    }
+}
+
+fn read_json(path: &Path) -> anyhow::Result<Option<Json>> {
+    let Some(text) = read_optional(path)? else { return Ok(None) };
+    let json = serde_json::from_str(&text)
+        .with_context(|| format!("{}: is not JSON. Fetch or copy the file again", path.display()))?;
+    Ok(Some(json))
+}

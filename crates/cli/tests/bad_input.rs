@@ -1,0 +1,155 @@
+//! What a user does wrong: each mistake has a clear message, an exit code, and leaves no half-written file.
+
+mod common;
+
+use common::{Place, conversation, jsonl};
+use insta::assert_snapshot;
+use serde_json::json;
+
+const PREPARE: [&str; 6] = ["prepare", "data.jsonl", "--model", "model", "-o", "out.parquet"];
+
+/// Runs `prepare` on these lines and checks that nothing was left behind.
+fn refuse(lines: &str) -> String {
+    let place = Place::with_model();
+    place.write("data.jsonl", lines);
+    let ran = place.run(&PREPARE);
+    assert_eq!(place.names(), ["data.jsonl", "model"], "something was left behind");
+    format!("{}\n{}", ran.complaint(), listed(&ran.stdout))
+}
+
+/// The lines of a summary that name records.
+fn listed(stdout: &str) -> String {
+    stdout.lines().filter(|line| line.contains("data.jsonl:")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn missing_file() {
+    let place = Place::with_model();
+    assert_snapshot!(place.run(&PREPARE).complaint(), @"");
+    assert_eq!(place.names(), ["model"]);
+}
+
+#[test]
+fn broken_json_at_a_line() {
+    let good = conversation("Oslo").to_string();
+    assert_snapshot!(refuse(&format!("{good}\n{good}\n{{\"messages\": [}}\n{good}\n")), @"");
+}
+
+#[test]
+fn unknown_role() {
+    let mut bad = conversation("Oslo");
+    bad["messages"][1]["role"] = json!("human");
+    assert_snapshot!(refuse(&jsonl(&[conversation("Rome"), bad])), @"");
+}
+
+#[test]
+fn tool_result_that_answers_no_call() {
+    let mut bad = conversation("Oslo");
+    bad["messages"][3]["tool_call_id"] = json!("c2");
+    assert_snapshot!(refuse(&jsonl(&[bad])), @"");
+}
+
+#[test]
+fn bad_records_can_be_skipped_and_are_named() {
+    let place = Place::with_model();
+    let mut bad = conversation("Oslo");
+    bad["messages"][3]["tool_call_id"] = json!("c2");
+    place.write("data.jsonl", &format!("{}oops\n{}", jsonl(&[conversation("Rome"), bad]), conversation("Bern")));
+    let ran = place.run(&[&PREPARE[..], &["--skip-bad", "--json"]].concat());
+    let summary = ran.json();
+    assert_eq!(summary["conversations"], 4);
+    assert_eq!(summary["samples"], 2);
+    assert_eq!(summary["refused"], 2);
+    assert_eq!(summary["refused_by_code"], json!({"broken-json": 1, "orphan-result": 1}));
+    assert_eq!(summary["refusals"][1]["line"], 3);
+    assert!(place.exists("out.parquet"));
+}
+
+#[test]
+fn configuration_with_three_mistakes() {
+    let place = Place::with_model();
+    place.write(
+        "train.yaml",
+        "model: model\ndata: data.jsonl\noutput_dir: run\nlerning_rate: 1e-4\nbatch_size: many\nlora:\n  r: 0\n",
+    );
+    assert_snapshot!(place.run(&["train", "train.yaml"]).complaint(), @"");
+    assert!(!place.exists("run"));
+}
+
+#[test]
+fn model_folder_without_tokenizer() {
+    let place = Place::with_model();
+    place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
+    std::fs::remove_file(place.path("model/tokenizer.json")).expect("removed");
+    assert_snapshot!(place.run(&PREPARE).complaint(), @"");
+}
+
+#[test]
+fn model_that_is_no_folder() {
+    let place = Place::with_model();
+    place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
+    let model = |name: &str| place.run(&["prepare", "data.jsonl", "--model", name, "-o", "out.parquet"]).complaint();
+    assert_snapshot!(model("./models/none"), @"");
+    assert_snapshot!(model("data.jsonl"), @"");
+}
+
+#[test]
+fn output_that_cannot_be_written() {
+    let place = Place::with_model();
+    place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
+    let output = |name: &str| place.run(&["prepare", "data.jsonl", "--model", "model", "-o", name]).complaint();
+    assert_snapshot!(output("none/out.parquet"), @"");
+    assert_snapshot!(output("model"), @"");
+    assert_eq!(place.names(), ["data.jsonl", "model"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn full_disk() {
+    let place = Place::with_model();
+    let conversations: Vec<_> = (0..200).map(|n| conversation(&format!("Town {n}"))).collect();
+    place.write("data.jsonl", &jsonl(&conversations));
+    // A file may have 4 kB and the signal is ignored: writing fails as on a full disk.
+    let ran = place.shell("trap '' XFSZ; ulimit -f 8; exec $TOOLSMITH prepare data.jsonl --model model -o out.parquet");
+    assert_snapshot!(ran.complaint(), @"");
+    assert_eq!(place.names(), ["data.jsonl", "model"], "something was left behind");
+    let ran = place.shell("exec $TOOLSMITH render data.jsonl --template qwen2.5 > /dev/full");
+    assert_snapshot!(ran.complaint(), @"");
+    let ran = place.run(&["prepare", "data.jsonl", "--model", "model", "-o", "/dev/full"]);
+    assert_snapshot!(ran.complaint(), @"");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::with_model();
+    let conversations: Vec<_> = (0..300).map(|n| conversation(&format!("Town {n}"))).collect();
+    place.write("data.jsonl", &jsonl(&conversations));
+    let ran = place.shell("$TOOLSMITH render data.jsonl --model model | head -n 1 | wc -l");
+    assert_eq!((ran.code, ran.stdout.trim(), ran.stderr.as_str()), (0, "1", ""));
+}
+
+#[test]
+fn wrong_usage() {
+    let place = Place::with_model();
+    for words in [
+        &["render", "data.jsonl"][..],
+        &["render", "data.jsonl", "--template", "qwen9"],
+        &["prepare", "data.jsonl", "--model", "model", "-o", "x", "--format", "docx"],
+        &["generate", "--model", "model"],
+        &["nonsense"],
+        &[],
+    ] {
+        let ran = place.run(words);
+        assert_eq!(ran.code, 2, "{words:?}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("panicked"), "{words:?}");
+    }
+}
+
+#[test]
+fn samples_longer_than_asked_are_refused_and_said_so() {
+    let place = Place::with_model();
+    place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
+    let ran = place.run(&[&PREPARE[..], &["--max-length", "50"]].concat());
+    assert_eq!(ran.code, 3);
+    assert_snapshot!(listed(&ran.stdout), @"");
+}
