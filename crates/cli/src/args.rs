@@ -317,7 +317,9 @@ mod tests {
         let parse = |words: &[&str]| Cli::try_parse_from([&["toolsmith", "generate"], words].concat());
         let rest = ["--model", "m", "--prompt", "x"];
         assert!(parse(&rest).is_ok());
-        for wrong in [["--top-p", "1.5"], ["--temperature", "-1"], ["--max-new-tokens", "0"], ["--top-p", "nan"]] {
+        for wrong in
+            [["--top-p", "1.5"], ["--temperature", "-1"], ["--max-new-tokens", "0"], ["--top-p", "nan"]]
+        {
             assert!(parse(&[&rest[..], &wrong].concat()).is_err(), "{wrong:?} was taken");
         }
     }

@@ -94,7 +94,9 @@ impl Assistant {
         let limit = self.decoder.config().max_position_embeddings;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         if longest >= limit {
-            bail!("the prompt has {longest} tokens, and the model takes at most {limit} (max_position_embeddings). Shorten it");
+            bail!(
+                "the prompt has {longest} tokens, and the model takes at most {limit} (max_position_embeddings). Shorten it"
+            );
         }
         let options = GenerationOptions {
             max_new_tokens: sampling.max_new_tokens.min(limit - longest),
@@ -116,7 +118,10 @@ impl Assistant {
         sampling: &SamplingArgs,
     ) -> anyhow::Result<Vec<Answer>> {
         let template = self.template()?;
-        let prompts = conversations.iter().map(|conversation| self.prompt(conversation)).collect::<Result<Vec<_>, _>>()?;
+        let prompts = conversations
+            .iter()
+            .map(|conversation| self.prompt(conversation))
+            .collect::<Result<Vec<_>, _>>()?;
         let generated = self.complete(&prompts, sampling, &mut |_, _| ())?;
         let answer = |(generated, conversation): (Generated, &Conversation)| {
             let ids = without_stop(&generated);
@@ -194,10 +199,13 @@ fn adapter_folder(given: &Path) -> anyhow::Result<PathBuf> {
 /// The base that an adapter names.
 fn base_of(adapter: &Path) -> anyhow::Result<String> {
     let path = adapter.join("adapter_config.json");
-    let text = std::fs::read_to_string(&path)
-        .with_context(|| format!("{}: cannot be read; expected an adapter folder in PEFT's layout", path.display()))?;
-    let json: Json = serde_json::from_str(&text).with_context(|| format!("{}: is not JSON", path.display()))?;
+    let text = std::fs::read_to_string(&path).with_context(|| {
+        format!("{}: cannot be read; expected an adapter folder in PEFT's layout", path.display())
+    })?;
+    let json: Json =
+        serde_json::from_str(&text).with_context(|| format!("{}: is not JSON", path.display()))?;
     let base = json.get("base_model_name_or_path").and_then(Json::as_str).filter(|base| !base.is_empty());
-    base.map(str::to_owned)
-        .with_context(|| format!("{}: names no base_model_name_or_path. Give the base with --model", path.display()))
+    base.map(str::to_owned).with_context(|| {
+        format!("{}: names no base_model_name_or_path. Give the base with --model", path.display())
+    })
 }

@@ -23,7 +23,8 @@ pub(crate) enum Need {
 }
 
 const SMALL_FILES: [&str; 3] = ["config.json", "tokenizer.json", "tokenizer_config.json"];
-const OPTIONAL_FILES: [&str; 3] = ["generation_config.json", "chat_template.jinja", "special_tokens_map.json"];
+const OPTIONAL_FILES: [&str; 3] =
+    ["generation_config.json", "chat_template.jinja", "special_tokens_map.json"];
 const WEIGHTS: &str = "model.safetensors";
 const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 const PUBLIC_ENDPOINT: &str = "https://huggingface.co";
@@ -52,8 +53,9 @@ pub(crate) fn fetch(id: &str, need: Need) -> anyhow::Result<PathBuf> {
         bail!("{place}, and HF_HUB_OFFLINE forbids to fetch it. {}", by_hand(need));
     }
     let api = api(&cache).context("cannot set up the connection to Hugging Face")?;
-    download(&api, id, need)
-        .map_err(|problem| anyhow!("{place}, and {endpoint} did not give it: {}. {}", describe(&problem), by_hand(need)))
+    download(&api, id, need).map_err(|problem| {
+        anyhow!("{place}, and {endpoint} did not give it: {}. {}", describe(&problem), by_hand(need))
+    })
 }
 
 fn cache() -> Cache {
@@ -73,7 +75,8 @@ fn cache() -> Cache {
 }
 
 fn api(cache: &Cache) -> Result<Api, ApiError> {
-    let mut builder = ApiBuilder::from_env().with_cache_dir(cache.path().clone()).with_progress(false).with_retries(2);
+    let mut builder =
+        ApiBuilder::from_env().with_cache_dir(cache.path().clone()).with_progress(false).with_retries(2);
     if let Some(token) = std::env::var("HF_TOKEN").ok().filter(|token| !token.is_empty()) {
         builder = builder.with_token(Some(token));
     }
@@ -94,8 +97,12 @@ fn complete_in_cache(cached: &CacheRepo, need: Need) -> Option<PathBuf> {
 /// The weight files that an index names, each once, in order.
 fn shards(index: &str) -> Option<Vec<String>> {
     let index: serde_json::Value = serde_json::from_str(index).ok()?;
-    let mut shards: Vec<String> =
-        index.get("weight_map")?.as_object()?.values().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let mut shards: Vec<String> = index
+        .get("weight_map")?
+        .as_object()?
+        .values()
+        .filter_map(|name| name.as_str().map(str::to_owned))
+        .collect();
     shards.sort();
     shards.dedup();
     Some(shards)
@@ -192,7 +199,8 @@ mod tests {
 
     #[test]
     fn shards_are_listed_once() {
-        let index = r#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
+        let index =
+            r#"{"weight_map": {"a": "m-2.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}}"#;
         assert_eq!(shards(index), Some(vec!["m-1.safetensors".to_owned(), "m-2.safetensors".to_owned()]));
         assert_eq!(shards("[]"), None);
     }

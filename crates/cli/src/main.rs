@@ -18,7 +18,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use args::{Cli, Command};
-use terminal::Styles;
+use terminal::{StandardOutput, Styles};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -41,7 +41,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     let styles = Styles::stdout(cli.common.color);
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(StandardOutput(io::stdout().lock()));
     let out = &mut out;
     match cli.command {
         Command::Prepare(args) => commands::prepare::run(&args, threads, &styles, out),

@@ -60,10 +60,12 @@ impl ModelFolder {
             given: self.given.clone(),
             path: folder.to_path_buf(),
             config: self.config.clone(),
-            tokenizer_config: read_json(&folder.join("tokenizer_config.json"))?.or_else(|| self.tokenizer_config.clone()),
+            tokenizer_config: read_json(&folder.join("tokenizer_config.json"))?
+                .or_else(|| self.tokenizer_config.clone()),
             generation_config: read_json(&folder.join("generation_config.json"))?
                 .or_else(|| self.generation_config.clone()),
-            chat_template: read_optional(&folder.join("chat_template.jinja"))?.or_else(|| self.chat_template.clone()),
+            chat_template: read_optional(&folder.join("chat_template.jinja"))?
+                .or_else(|| self.chat_template.clone()),
         })
     }
 
@@ -79,7 +81,10 @@ impl ModelFolder {
     /// `config.json`.
     pub(crate) fn config(&self) -> anyhow::Result<&Json> {
         self.config.as_ref().with_context(|| {
-            format!("{}: has no config.json; expected a model folder in Hugging Face's layout", self.path.display())
+            format!(
+                "{}: has no config.json; expected a model folder in Hugging Face's layout",
+                self.path.display()
+            )
         })
     }
 
@@ -108,14 +113,18 @@ impl ModelFolder {
     /// A fingerprint of the tokenizer's file, to tell whether prepared data fits a model (FNV-1a, 64 bits).
     pub(crate) fn tokenizer_fingerprint(&self) -> String {
         let bytes = fs::read(self.path.join("tokenizer.json")).unwrap_or_default();
-        let hash = bytes
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         format!("{hash:016x}")
     }
 
     /// The chat template: the one named, or the one the model's files name.
-    pub(crate) fn template(&self, named: Option<Template>, tokenizer: &ChatTokenizer) -> anyhow::Result<Template> {
+    pub(crate) fn template(
+        &self,
+        named: Option<Template>,
+        tokenizer: &ChatTokenizer,
+    ) -> anyhow::Result<Template> {
         self.find_template(named, tokenizer).with_context(|| {
             format!(
                 "{}: the model's chat template is not one that is known here. \
@@ -127,7 +136,11 @@ impl ModelFolder {
     }
 
     /// The same, where a model without a known template will do too (plain text).
-    pub(crate) fn find_template(&self, named: Option<Template>, tokenizer: &ChatTokenizer) -> Option<Template> {
+    pub(crate) fn find_template(
+        &self,
+        named: Option<Template>,
+        tokenizer: &ChatTokenizer,
+    ) -> Option<Template> {
         named.or_else(|| {
             let added = tokenizer.added_tokens().map(str::to_owned).collect();
             let facts = ModelFacts::new(
@@ -154,13 +167,19 @@ impl ModelFolder {
         ids.extend(self.configured_eos());
         ids.extend(self.eos_id(tokenizer));
         let mut seen = Vec::new();
-        ids.retain(|id| !seen.contains(id) && { seen.push(*id); true });
+        ids.retain(|id| {
+            !seen.contains(id) && {
+                seen.push(*id);
+                true
+            }
+        });
         ids
     }
 
     fn configured_eos(&self) -> Vec<u32> {
         let files = [&self.generation_config, &self.config];
-        let found = files.iter().filter_map(|file| file.as_ref()?.get("eos_token_id")).find(|value| !value.is_null());
+        let found =
+            files.iter().filter_map(|file| file.as_ref()?.get("eos_token_id")).find(|value| !value.is_null());
         let id = |value: &Json| value.as_u64().and_then(|id| u32::try_from(id).ok());
         match found {
             Some(Json::Array(values)) => values.iter().filter_map(id).collect(),
@@ -171,7 +190,12 @@ impl ModelFolder {
 
     /// Puts everything that a server needs beside trained weights into `folder`: tokenizer files, chat template, and a
     /// `generation_config.json` with every stop id.
-    pub(crate) fn complete(&self, folder: &Path, template: Option<Template>, tokenizer: &ChatTokenizer) -> io::Result<()> {
+    pub(crate) fn complete(
+        &self,
+        folder: &Path,
+        template: Option<Template>,
+        tokenizer: &ChatTokenizer,
+    ) -> io::Result<()> {
         for name in COMPANIONS {
             let from = self.path.join(name);
             if from.exists() {
@@ -192,7 +216,9 @@ impl ModelFolder {
         entries.insert("eos_token_id".to_owned(), json!(self.stop_ids(template, tokenizer)));
         if !entries.contains_key("pad_token_id") {
             let in_config = self.config.as_ref().and_then(|config| config.get("pad_token_id")).cloned();
-            let pad = in_config.filter(|id| !id.is_null()).or_else(|| tokenizer.token_to_id("<|endoftext|>").map(Json::from));
+            let pad = in_config
+                .filter(|id| !id.is_null())
+                .or_else(|| tokenizer.token_to_id("<|endoftext|>").map(Json::from));
             if let Some(pad) = pad {
                 entries.insert("pad_token_id".to_owned(), pad);
             }
@@ -207,10 +233,14 @@ fn locate(model: &str, need: Need) -> anyhow::Result<PathBuf> {
         return Ok(path.to_path_buf());
     }
     if path.exists() {
-        bail!("{model}: is a file; expected the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct");
+        bail!(
+            "{model}: is a file; expected the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct"
+        );
     }
     if !hub::is_id(model) {
-        bail!("{model}: no such folder. Give the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct");
+        bail!(
+            "{model}: no such folder. Give the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct"
+        );
     }
     hub::fetch(model, need)
 }

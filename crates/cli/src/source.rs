@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use toolsmith_chat::data::Conversation;
-use toolsmith_prepare::{PipelineOptions, Place, RawRecord, Reason, Record, RecordFormat, Records, open, record};
+use toolsmith_prepare::{
+    PipelineOptions, Place, RawRecord, Reason, Record, RecordFormat, Records, open, record,
+};
 
 /// A record with where it stands.
 pub(crate) struct Located<T> {
@@ -27,7 +29,9 @@ impl<T> Located<T> {
 }
 
 /// The raw records of a file.
-pub(crate) fn raw_records(path: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<RawRecord>> + use<>> {
+pub(crate) fn raw_records(
+    path: &Path,
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<RawRecord>> + use<>> {
     let input = open(path)?;
     let path = path.to_path_buf();
     let records = Records::new(input, PipelineOptions::default().max_record_bytes);

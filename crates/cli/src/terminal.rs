@@ -103,6 +103,28 @@ fn bar(total: u64, template: &str) -> ProgressBar {
     bar
 }
 
+/// Prints a line to standard error; when nobody can read it there, nothing else can be done.
+pub(crate) fn say(line: impl fmt::Display) {
+    let _nowhere_to_complain = writeln!(io::stderr(), "{line}");
+}
+
+/// Standard output, whose errors say what they are about.
+pub(crate) struct StandardOutput<W>(pub(crate) W);
+
+impl<W: Write> Write for StandardOutput<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(about_output)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(about_output)
+    }
+}
+
+fn about_output(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output cannot be written: {error}"))
+}
+
 /// Prints an error with its causes.
 pub(crate) fn print_error(error: &anyhow::Error, styles: &Styles) {
     let mut text = format!("{} {error}\n", painted(styles.bad, "error:"));
@@ -121,6 +143,8 @@ pub(crate) fn print_error(error: &anyhow::Error, styles: &Styles) {
 /// Whether the reader of our output went away (`toolsmith render … | head`): no failure of ours.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        let own = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        let in_json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        own.or(in_json) == Some(io::ErrorKind::BrokenPipe)
     })
 }

@@ -48,7 +48,7 @@ impl<'a> TrainProgress<'a> {
     fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) if self.terminal => bar.println(line),
-            _ => eprintln!("{line}"),
+            _ => terminal::say(format_args!("{line}")),
         }
     }
 
@@ -62,7 +62,10 @@ impl<'a> TrainProgress<'a> {
         let every = self.total_steps.div_ceil(LINES).max(1);
         if !self.terminal && (metrics.step.is_multiple_of(every) || metrics.step == self.total_steps) {
             let (step, total) = (metrics.step, self.total_steps);
-            eprintln!("step {step}/{total}  {loss}  learning_rate {:.2e}  {speed}", metrics.learning_rate);
+            terminal::say(format_args!(
+                "step {step}/{total}  {loss}  learning_rate {:.2e}  {speed}",
+                metrics.learning_rate
+            ));
         }
     }
 }
@@ -72,7 +75,11 @@ impl Observer for TrainProgress<'_> {
         match event {
             Event::Started { total_steps, done_steps, samples, untrained_samples, trained_parameters } => {
                 self.total_steps = total_steps;
-                let from = if done_steps > 0 { format!(", going on after step {done_steps}") } else { String::new() };
+                let from = if done_steps > 0 {
+                    format!(", going on after step {done_steps}")
+                } else {
+                    String::new()
+                };
                 self.say(&format!(
                     "training {} numbers on {} samples in {} steps{from}",
                     grouped(trained_parameters),
@@ -80,7 +87,10 @@ impl Observer for TrainProgress<'_> {
                     grouped(total_steps as usize)
                 ));
                 if untrained_samples > 0 {
-                    self.say(&format!("{} samples train nothing and are left out", grouped(untrained_samples)));
+                    self.say(&format!(
+                        "{} samples train nothing and are left out",
+                        grouped(untrained_samples)
+                    ));
                 }
                 let bar = terminal::step_bar(total_steps);
                 bar.set_position(done_steps);

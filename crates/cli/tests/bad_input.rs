@@ -25,28 +25,46 @@ fn listed(stdout: &str) -> String {
 #[test]
 fn missing_file() {
     let place = Place::with_model();
-    assert_snapshot!(place.run(&PREPARE).complaint(), @"");
+    assert_snapshot!(place.run(&PREPARE).complaint(), @r"
+    exit code 1
+    error: data.jsonl: cannot be read: No such file or directory (os error 2). Check the path and its permissions
+    ");
     assert_eq!(place.names(), ["model"]);
 }
 
 #[test]
 fn broken_json_at_a_line() {
     let good = conversation("Oslo").to_string();
-    assert_snapshot!(refuse(&format!("{good}\n{good}\n{{\"messages\": [}}\n{good}\n")), @"");
+    assert_snapshot!(refuse(&format!("{good}\n{good}\n{{\"messages\": [}}\n{good}\n")), @r"
+    exit code 3
+    error: 1 of 4 records is bad, so nothing was written. Mend the data, or drop what is bad with --skip-bad
+
+      data.jsonl:3: record 2: broken JSON at line 3, column 15: expected value. Mend it there, or drop the record
+    ");
 }
 
 #[test]
 fn unknown_role() {
     let mut bad = conversation("Oslo");
     bad["messages"][1]["role"] = json!("human");
-    assert_snapshot!(refuse(&jsonl(&[conversation("Rome"), bad])), @"");
+    assert_snapshot!(refuse(&jsonl(&[conversation("Rome"), bad])), @r#"
+    exit code 3
+    error: 1 of 2 records is bad, so nothing was written. Mend the data, or drop what is bad with --skip-bad
+
+      data.jsonl:2: record 1: messages[1].role: unknown role "human", expected one of: system, user, assistant, tool, developer. Rename the role, or drop the message
+    "#);
 }
 
 #[test]
 fn tool_result_that_answers_no_call() {
     let mut bad = conversation("Oslo");
     bad["messages"][3]["tool_call_id"] = json!("c2");
-    assert_snapshot!(refuse(&jsonl(&[bad])), @"");
+    assert_snapshot!(refuse(&jsonl(&[bad])), @r#"
+    exit code 3
+    error: the only record is bad, so nothing was written. Mend the data
+
+      data.jsonl:1: record 0: messages[3]: tool result "c2" answers no call; calls so far: "c1". Set tool_call_id to one of them, or drop the message [orphan-result]
+    "#);
 }
 
 #[test]
@@ -54,7 +72,10 @@ fn bad_records_can_be_skipped_and_are_named() {
     let place = Place::with_model();
     let mut bad = conversation("Oslo");
     bad["messages"][3]["tool_call_id"] = json!("c2");
-    place.write("data.jsonl", &format!("{}oops\n{}", jsonl(&[conversation("Rome"), bad]), conversation("Bern")));
+    place.write(
+        "data.jsonl",
+        &format!("{}oops\n{}", jsonl(&[conversation("Rome"), bad]), conversation("Bern")),
+    );
     let ran = place.run(&[&PREPARE[..], &["--skip-bad", "--json"]].concat());
     let summary = ran.json();
     assert_eq!(summary["conversations"], 4);
@@ -72,7 +93,13 @@ fn configuration_with_three_mistakes() {
         "train.yaml",
         "model: model\ndata: data.jsonl\noutput_dir: run\nlerning_rate: 1e-4\nbatch_size: many\nlora:\n  r: 0\n",
     );
-    assert_snapshot!(place.run(&["train", "train.yaml"]).complaint(), @"");
+    assert_snapshot!(place.run(&["train", "train.yaml"]).complaint(), @r#"
+    exit code 2
+    error: the configuration has 3 mistakes:
+    train.yaml:4: unknown key `lerning_rate`; did you mean learning_rate?
+    train.yaml:5: batch_size: found "many"; expected a whole number of conversations, at least 1
+    train.yaml:7: lora.r: found 0; expected a whole number of dimensions, at least 1
+    "#);
     assert!(!place.exists("run"));
 }
 
@@ -81,25 +108,42 @@ fn model_folder_without_tokenizer() {
     let place = Place::with_model();
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
     std::fs::remove_file(place.path("model/tokenizer.json")).expect("removed");
-    assert_snapshot!(place.run(&PREPARE).complaint(), @"");
+    assert_snapshot!(place.run(&PREPARE).complaint(), @r"
+    exit code 1
+    error: model: has no tokenizer.json, which says how text becomes tokens. Copy tokenizer.json and tokenizer_config.json from the model it was made from
+    ");
 }
 
 #[test]
 fn model_that_is_no_folder() {
     let place = Place::with_model();
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
-    let model = |name: &str| place.run(&["prepare", "data.jsonl", "--model", name, "-o", "out.parquet"]).complaint();
-    assert_snapshot!(model("./models/none"), @"");
-    assert_snapshot!(model("data.jsonl"), @"");
+    let model =
+        |name: &str| place.run(&["prepare", "data.jsonl", "--model", name, "-o", "out.parquet"]).complaint();
+    assert_snapshot!(model("./models/none"), @r"
+    exit code 1
+    error: ./models/none: no such folder. Give the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct
+    ");
+    assert_snapshot!(model("data.jsonl"), @r"
+    exit code 1
+    error: data.jsonl: is a file; expected the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct
+    ");
 }
 
 #[test]
 fn output_that_cannot_be_written() {
     let place = Place::with_model();
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
-    let output = |name: &str| place.run(&["prepare", "data.jsonl", "--model", "model", "-o", name]).complaint();
-    assert_snapshot!(output("none/out.parquet"), @"");
-    assert_snapshot!(output("model"), @"");
+    let output =
+        |name: &str| place.run(&["prepare", "data.jsonl", "--model", "model", "-o", name]).complaint();
+    assert_snapshot!(output("none/out.parquet"), @r"
+    exit code 1
+    error: none/out.parquet: cannot be written: entity not found. Nothing was left under that name; its folder does not exist: create it
+    ");
+    assert_snapshot!(output("model"), @r"
+    exit code 1
+    error: model: exists and is a folder; expected a file name. Choose another output
+    ");
     assert_eq!(place.names(), ["data.jsonl", "model"]);
 }
 
@@ -110,13 +154,23 @@ fn full_disk() {
     let conversations: Vec<_> = (0..200).map(|n| conversation(&format!("Town {n}"))).collect();
     place.write("data.jsonl", &jsonl(&conversations));
     // A file may have 4 kB and the signal is ignored: writing fails as on a full disk.
-    let ran = place.shell("trap '' XFSZ; ulimit -f 8; exec $TOOLSMITH prepare data.jsonl --model model -o out.parquet");
-    assert_snapshot!(ran.complaint(), @"");
+    let ran = place
+        .shell("trap '' XFSZ; ulimit -f 8; exec $TOOLSMITH prepare data.jsonl --model model -o out.parquet");
+    assert_snapshot!(ran.complaint(), @r"
+    exit code 1
+    error: out.parquet: cannot be written: file too large. Nothing was left under that name; free some space, or choose another disk
+    ");
     assert_eq!(place.names(), ["data.jsonl", "model"], "something was left behind");
     let ran = place.shell("exec $TOOLSMITH render data.jsonl --template qwen2.5 > /dev/full");
-    assert_snapshot!(ran.complaint(), @"");
+    assert_snapshot!(ran.complaint(), @r"
+    exit code 1
+    error: standard output cannot be written: No space left on device (os error 28)
+    ");
     let ran = place.run(&["prepare", "data.jsonl", "--model", "model", "-o", "/dev/full"]);
-    assert_snapshot!(ran.complaint(), @"");
+    assert_snapshot!(ran.complaint(), @r"
+    exit code 1
+    error: /dev/full: exists and is not a regular file; expected a file name. Choose another output
+    ");
 }
 
 #[test]
@@ -151,5 +205,5 @@ fn samples_longer_than_asked_are_refused_and_said_so() {
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
     let ran = place.run(&[&PREPARE[..], &["--max-length", "50"]].concat());
     assert_eq!(ran.code, 3);
-    assert_snapshot!(listed(&ran.stdout), @"");
+    assert_snapshot!(listed(&ran.stdout), @r"  data.jsonl:1: record 0: the sample has 707 tokens, and at most 50 are asked for (max_length). Raise the limit or shorten the record; samples are never cut");
 }

@@ -26,7 +26,12 @@ fn render_prints_text_ids_and_labels_and_keeps_in_step() {
     assert_eq!(trained.iter().filter(|(label, _)| **label == json!(258)).count(), 2);
     assert_eq!((&lines[0]["index"], &lines[0]["sample"]), (&json!(0), &json!(0)));
     assert_eq!(lines[1]["index"], 1);
-    assert!(lines[1]["error"].as_str().expect("error").starts_with("data.jsonl:2: record 1: broken JSON at line 2"));
+    assert!(
+        lines[1]["error"]
+            .as_str()
+            .expect("error")
+            .starts_with("data.jsonl:2: record 1: broken JSON at line 2")
+    );
     assert!(lines[1].get("text").is_none());
     assert_eq!(lines[2]["index"], 2);
 }
@@ -51,7 +56,10 @@ fn prepare_writes_the_same_rows_that_render_prints() {
     place.write("b.json", &serde_json::to_string_pretty(&array).expect("JSON"));
     let words = ["prepare", "a.jsonl", "b.json", "--model", "model", "-o", "out.parquet", "--json"];
     let summary = place.run(&words).json();
-    assert_eq!((&summary["conversations"], &summary["samples"], &summary["refused"]), (&json!(4), &json!(4), &json!(0)));
+    assert_eq!(
+        (&summary["conversations"], &summary["samples"], &summary["refused"]),
+        (&json!(4), &json!(4), &json!(0))
+    );
     let prepared = read_prepared(&place.path("out.parquet")).expect("reads");
     assert_eq!(prepared.sources, ["a.jsonl", "b.json"]);
     let rendered = place.run(&["render", "a.jsonl", "--model", "model", "--for-training"]).lines();
@@ -61,7 +69,7 @@ fn prepare_writes_the_same_rows_that_render_prints() {
     }
     let text = prepared.rows.get(3).expect("the text");
     assert_eq!(text.input_ids, [80, 108, 97, 105, 110, 46, 258]);
-    assert_eq!(text.labels, text.input_ids);
+    assert_eq!(json!(text.labels), json!(text.input_ids));
     assert_eq!((text.origin.source, text.origin.index), (1, 1));
     let total: usize = prepared.rows.iter().map(|row| row.input_ids.len()).sum();
     assert_eq!(summary["tokens"], json!(total));
@@ -99,13 +107,26 @@ fn preview_marks_what_is_trained() {
     let place = Place::with_model();
     place.write("data.jsonl", &jsonl(&[conversation("Oslo"), conversation("Rome")]));
     let plain = place.run(&["preview", "data.jsonl", "--model", "model", "-n", "1"]);
-    assert!(plain.stdout.contains("<|im_start|>assistant\n⟦It is sunny in Oslo.<|im_end|>⟧"), "{}", plain.stdout);
+    assert!(
+        plain.stdout.contains("<|im_start|>assistant\n⟦It is sunny in Oslo.<|im_end|>⟧"),
+        "{}",
+        plain.stdout
+    );
     assert!(!plain.stdout.contains("Rome"));
     assert!(!plain.stdout.contains('\u{1b}'));
     let coloured = place.run(&["preview", "data.jsonl", "--model", "model", "-n", "1", "--color", "always"]);
     assert!(coloured.stdout.contains("\u{1b}[32mIt is sunny in Oslo.\u{1b}[0m"), "{}", coloured.stdout);
     let sanity = place.run(&["preview", "data.jsonl", "--model", "model", "-n", "1", "--sanity"]);
-    let line = |start: &str| sanity.stdout.lines().find(|line| line.starts_with(start)).expect("a line").to_owned();
-    assert_eq!(line("\"<|im_start|>\"").split_whitespace().collect::<Vec<_>>(), ["\"<|im_start|>\"", "257", "->", "-100"]);
-    assert!(sanity.stdout.lines().any(|line| line.split_whitespace().eq(["\"<|im_end|>\"", "258", "->", "258"])));
+    let line =
+        |start: &str| sanity.stdout.lines().find(|line| line.starts_with(start)).expect("a line").to_owned();
+    assert_eq!(
+        line("\"<|im_start|>\"").split_whitespace().collect::<Vec<_>>(),
+        ["\"<|im_start|>\"", "257", "->", "-100"]
+    );
+    assert!(sanity.stdout.lines().any(|line| line.split_whitespace().eq([
+        "\"<|im_end|>\"",
+        "258",
+        "->",
+        "258"
+    ])));
 }

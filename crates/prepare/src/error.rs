@@ -57,7 +57,9 @@ pub enum PrepareError {
         found: &'static str,
     },
     /// A worker thread is gone: a defect of this program.
-    #[error("a worker thread stopped unexpectedly. This is a defect of toolsmith: please report it with the data that shows it")]
+    #[error(
+        "a worker thread stopped unexpectedly. This is a defect of toolsmith: please report it with the data that shows it"
+    )]
     WorkerLost,
     /// A prepared file cannot be understood.
     #[error("{}: is not prepared data: {detail}. Run `toolsmith prepare` to make it", path.display())]

@@ -58,7 +58,8 @@ impl PreparedWriter {
         }
         let file = builder.tempfile_in(folder).map_err(|error| write_error(path, error))?;
         let schema = Arc::new(schema());
-        let facts = facts.iter().map(|(name, value)| KeyValue::new(format!("toolsmith.{name}"), value.clone()));
+        let facts =
+            facts.iter().map(|(name, value)| KeyValue::new(format!("toolsmith.{name}"), value.clone()));
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -100,7 +101,8 @@ impl PreparedWriter {
             Ok(Arc::new(ListArray::try_new(Arc::new(item()), offsets, values, None)?))
         };
         let number = |value: fn(&Origin) -> usize| -> ArrayRef {
-            let values = columns.origins.iter().map(|origin| i64::try_from(value(origin)).unwrap_or(i64::MAX));
+            let values =
+                columns.origins.iter().map(|origin| i64::try_from(value(origin)).unwrap_or(i64::MAX));
             Arc::new(values.collect::<Int64Array>())
         };
         let source = |origin: &Origin| self.sources.get(origin.source).map(String::as_str);
@@ -144,15 +146,27 @@ fn parquet_write_error(path: &Path, error: ParquetError) -> PrepareError {
 }
 
 fn write_error(path: &Path, source: io::Error) -> PrepareError {
+    let source = without_path(source);
     let hint = match source.kind() {
         ErrorKind::NotFound => "its folder does not exist: create it",
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a folder that you may write to",
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "choose a folder that you may write to"
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             "free some space, or choose another disk"
         }
         _ => "check the disk, or choose another place",
     };
     PrepareError::Write { path: path.to_path_buf(), source, hint }
+}
+
+/// The bare reason: temporary files put their own name around it, which the user never chose.
+fn without_path(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::Other => error,
+        _ if error.raw_os_error().is_some() => error,
+        kind => io::Error::from(kind),
+    }
 }
 
 /// Prepared data read back.
@@ -169,7 +183,8 @@ pub struct Prepared {
 /// Whether the file begins as Parquet does.
 pub fn is_parquet(path: &Path) -> bool {
     let mut head = [0u8; 4];
-    File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut head)).is_ok() && &head == b"PAR1"
+    File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut head)).is_ok()
+        && &head == b"PAR1"
 }
 
 /// Reads prepared data: `input_ids` and `labels`, and origins where the file has them.
@@ -178,12 +193,14 @@ pub fn is_parquet(path: &Path) -> bool {
 pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
     let broken = |detail: String| PrepareError::NotPrepared { path: path.to_path_buf(), detail };
     let file = File::open(path).map_err(|source| PrepareError::Read { path: path.to_path_buf(), source })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(error.to_string()))?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(error.to_string()))?;
     let facts = builder.metadata().file_metadata().key_value_metadata().into_iter().flatten();
     let facts = facts
         .filter_map(|fact| Some((fact.key.strip_prefix("toolsmith.")?.to_owned(), fact.value.clone()?)))
         .collect();
-    let reader = builder.with_batch_size(READ_BATCH_ROWS).build().map_err(|error| broken(error.to_string()))?;
+    let reader =
+        builder.with_batch_size(READ_BATCH_ROWS).build().map_err(|error| broken(error.to_string()))?;
     let mut rows = Rows::default();
     let mut sources = Vec::new();
     for batch in reader {
@@ -207,14 +224,16 @@ fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>)
     };
     for row in 0..batch.num_rows() {
         let position = rows.len();
-        let ids = list_values(input_ids, row).map_err(|found| format!("row {position}: input_ids: {found}"))?;
+        let ids =
+            list_values(input_ids, row).map_err(|found| format!("row {position}: input_ids: {found}"))?;
         let labels = list_values(labels, row).map_err(|found| format!("row {position}: labels: {found}"))?;
         if ids.len() != labels.len() {
             return Err(format!("row {position}: {} input_ids but {} labels", ids.len(), labels.len()));
         }
         let unsigned = |&id: &i32| u32::try_from(id).map_err(|_| id);
         let ids = ids.iter().map(unsigned).collect::<Result<Vec<u32>, i32>>();
-        let ids = ids.map_err(|id| format!("row {position}: input_ids holds {id}; a token id is never negative"))?;
+        let ids =
+            ids.map_err(|id| format!("row {position}: input_ids holds {id}; a token id is never negative"))?;
         let name = names.map_or("", |names| names.value(row));
         let source = sources.iter().rposition(|known| known == name).unwrap_or_else(|| {
             sources.push(name.to_owned());

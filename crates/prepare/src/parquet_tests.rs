@@ -39,7 +39,8 @@ fn rows_come_back_as_they_were_written() {
 fn an_abandoned_file_leaves_nothing() {
     let folder = tempfile::tempdir().expect("tempdir");
     let mut writer =
-        PreparedWriter::create(&folder.path().join("data.parquet"), vec!["a".into(), "b".into()], &[]).expect("creates");
+        PreparedWriter::create(&folder.path().join("data.parquet"), vec!["a".into(), "b".into()], &[])
+            .expect("creates");
     writer.write(rows()).expect("writes");
     assert_eq!(entries(folder.path()).len(), 1);
     drop(writer);
@@ -50,10 +51,14 @@ fn an_abandoned_file_leaves_nothing() {
 fn what_must_not_be_replaced_is_not() {
     let folder = tempfile::tempdir().expect("tempdir");
     let error = PreparedWriter::create(folder.path(), vec![], &[]).err().expect("refused").to_string();
-    assert!(error.ends_with("exists and is a folder; expected a file name. Choose another output"), "{error}");
+    assert!(
+        error.ends_with("exists and is a folder; expected a file name. Choose another output"),
+        "{error}"
+    );
     #[cfg(unix)]
     {
-        let error = PreparedWriter::create(Path::new("/dev/null"), vec![], &[]).err().expect("refused").to_string();
+        let error =
+            PreparedWriter::create(Path::new("/dev/null"), vec![], &[]).err().expect("refused").to_string();
         assert!(error.contains("not a regular file"), "{error}");
     }
 }

@@ -61,7 +61,9 @@ pub fn read(bytes: &[u8], place: Place, format: Option<RecordFormat>) -> Result<
         }
         Some(RecordFormat::Text) => text(json),
         None if is_text(&json) => text(json),
-        None => read_recognised(json).map(|(conversation, _)| Record::Conversation(conversation)).map_err(shape),
+        None => {
+            read_recognised(json).map(|(conversation, _)| Record::Conversation(conversation)).map_err(shape)
+        }
     }
 }
 
@@ -116,7 +118,9 @@ mod tests {
     fn text_records_are_recognised() {
         assert_eq!(read(br#"{"text": "hi"}"#, PLACE, None), Ok(Record::Text("hi".to_owned())));
         let named = Some(RecordFormat::Text);
-        assert!(read(br#"{"text": 3}"#, PLACE, named).expect_err("no text").message.contains("expected a string"));
+        assert!(
+            read(br#"{"text": 3}"#, PLACE, named).expect_err("no text").message.contains("expected a string")
+        );
         assert!(read(br#"{"messages": []}"#, PLACE, named).is_err());
         let other = Some(RecordFormat::Conversation(SourceFormat::OpenAi));
         assert!(read(br#"{"text": "hi"}"#, PLACE, other).is_err());

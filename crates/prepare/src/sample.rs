@@ -70,7 +70,10 @@ impl SampleMaker<'_> {
             .encode_text(text)
             .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
         if input_ids.is_empty() {
-            return Err(vec![Reason::new("nothing-trained", "text: is empty; expected some text. Drop the record")]);
+            return Err(vec![Reason::new(
+                "nothing-trained",
+                "text: is empty; expected some text. Drop the record",
+            )]);
         }
         input_ids.extend(self.eos);
         let labels = input_ids.iter().map(|id| id.cast_signed()).collect();

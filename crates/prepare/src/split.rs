@@ -119,10 +119,7 @@ impl Records {
             if total <= self.max_record_bytes {
                 record.extend_from_slice(&buffer[..taken]);
             }
-            let breaks = LineBreaks {
-                count: usize::from(newline.is_some()),
-                after_last: newline.map(|_| 0),
-            };
+            let breaks = LineBreaks { count: usize::from(newline.is_some()), after_last: newline.map(|_| 0) };
             self.advance(taken, breaks);
             if newline.is_some() {
                 break;
@@ -314,14 +311,7 @@ struct Scanner {
 
 impl Scanner {
     fn new(in_array: bool) -> Self {
-        Self {
-            in_array,
-            open: Vec::new(),
-            in_string: false,
-            escaped: false,
-            last: 0,
-            started: false,
-        }
+        Self { in_array, open: Vec::new(), in_string: false, escaped: false, last: 0, started: false }
     }
 
     /// Bytes of `buffer` that belong to the value, and what ended it, if it ended.

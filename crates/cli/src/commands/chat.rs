@@ -12,10 +12,16 @@ use crate::args::ChatArgs;
 use crate::assistant::{Answer, Assistant};
 use crate::terminal::{Styles, painted};
 
-const HELP: &str = "/exit leaves, /reset begins anew, /help shows this; a line that ends in \\ goes on in the next";
+const HELP: &str =
+    "/exit leaves, /reset begins anew, /help shows this; a line that ends in \\ goes on in the next";
 
 /// Runs the command.
-pub(crate) fn run(args: &ChatArgs, styles: &Styles, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    args: &ChatArgs,
+    styles: &Styles,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let tools = args.tools.as_deref().map(read_tools).transpose()?;
     let assistant = Assistant::load(&args.model, args.template)?;
     assistant.template()?;
@@ -114,7 +120,12 @@ fn answer(
     Ok(answer)
 }
 
-fn show(event: &ParseEvent, at_line_start: &mut bool, styles: &Styles, out: &mut dyn Write) -> io::Result<()> {
+fn show(
+    event: &ParseEvent,
+    at_line_start: &mut bool,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let block = match event {
         ParseEvent::Content(text) => {
             out.write_all(text.as_bytes())?;
@@ -140,9 +151,11 @@ fn show(event: &ParseEvent, at_line_start: &mut bool, styles: &Styles, out: &mut
 /// The answer as a message of the conversation; its calls get ids, so that results can refer to them.
 pub(crate) fn message_of(answer: Answer, position: usize) -> Message {
     let calls = answer.turn.tool_calls.into_iter().enumerate();
-    let tool_calls = calls.map(|(index, call)| call.with_id(format!("call_{position}_{index}"))).collect::<Vec<_>>();
+    let tool_calls =
+        calls.map(|(index, call)| call.with_id(format!("call_{position}_{index}"))).collect::<Vec<_>>();
     // What could not be read stays in the conversation as the text it was, or the model would not know what it said.
-    let malformed: String = answer.turn.malformed.iter().map(|malformed| malformed.raw_text.as_str()).collect();
+    let malformed: String =
+        answer.turn.malformed.iter().map(|malformed| malformed.raw_text.as_str()).collect();
     let content = answer.turn.content.unwrap_or_default() + &malformed;
     let content = if content.is_empty() && !tool_calls.is_empty() { None } else { Some(content) };
     Message { content, reasoning: answer.turn.reasoning, tool_calls, ..Message::empty(Role::Assistant) }
@@ -188,10 +201,8 @@ mod tests {
 
     #[test]
     fn each_call_waits_for_its_own_result() {
-        let calls = vec![
-            ToolCall::new("a", json!({})).with_id("1"),
-            ToolCall::new("b", json!({})).with_id("2"),
-        ];
+        let calls =
+            vec![ToolCall::new("a", json!({})).with_id("1"), ToolCall::new("b", json!({})).with_id("2")];
         let mut conversation = Conversation::new(vec![Message::user("hi"), Message::calls(calls)]);
         assert_eq!(pending_call(&conversation).expect("a").name, "a");
         conversation.messages.push(Message::tool_result(Some("1".into()), "x"));
@@ -205,7 +216,8 @@ mod tests {
     #[test]
     fn lines_go_on_after_a_backslash() {
         let mut input = io::Cursor::new(b"one\\\ntwo\nthree".to_vec());
-        let mut next = || read_line("> ", false, &Styles::default(), &mut input, &mut io::sink()).expect("reads");
+        let mut next =
+            || read_line("> ", false, &Styles::default(), &mut input, &mut io::sink()).expect("reads");
         assert_eq!(next().as_deref(), Some("one\ntwo"));
         assert_eq!(next().as_deref(), Some("three"));
         assert_eq!(next(), None);

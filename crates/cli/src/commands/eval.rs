@@ -76,14 +76,17 @@ pub(crate) fn run(args: &EvalArgs, styles: &Styles, out: &mut dyn Write) -> anyh
     let (mut references, refused) = read_references(&args.data, args.format.format, template)?;
     if !refused.is_empty() {
         for reason in refused.iter().take(20) {
-            eprintln!("{} {reason}", painted(styles.bad, "refused:"));
+            terminal::say(format_args!("{} {reason}", painted(styles.bad, "refused:")));
         }
         if !args.skip_bad {
-            eprintln!(
-                "{} {} records are bad, so nothing was scored. Mend the data, or drop the bad records with --skip-bad",
+            let count = match refused.len() {
+                1 => "1 record is bad".to_owned(),
+                more => format!("{} records are bad", grouped(more)),
+            };
+            terminal::say(format_args!(
+                "{} {count}, so nothing was scored. Mend the data, or drop what is bad with --skip-bad",
                 painted(styles.bad, "error:"),
-                refused.len()
-            );
+            ));
             return Ok(ExitCode::from(FOUND_ERRORS));
         }
     }
@@ -92,8 +95,9 @@ pub(crate) fn run(args: &EvalArgs, styles: &Styles, out: &mut dyn Write) -> anyh
     let bar = terminal::count_bar(turns(&references).count() as u64, "turns");
     bar.set_message("answering");
     let begun = Instant::now();
-    let evaluation =
-        evaluate(&assistant, &references, &args.sampling, args.batch_size, &mut |done| bar.set_position(done as u64));
+    let evaluation = evaluate(&assistant, &references, &args.sampling, args.batch_size, &mut |done| {
+        bar.set_position(done as u64)
+    });
     bar.finish_and_clear();
     let evaluation = evaluation?;
     let report = Report {
@@ -164,7 +168,8 @@ pub(crate) fn evaluate(
     let mut scored = Vec::with_capacity(all.len());
     let mut tokens = 0;
     for (number, batch) in all.chunks(batch_size.max(1)).enumerate() {
-        let histories: Vec<Conversation> = batch.iter().map(|(reference, message)| history(reference, *message)).collect();
+        let histories: Vec<Conversation> =
+            batch.iter().map(|(reference, message)| history(reference, *message)).collect();
         // Each batch draws differently, yet always the same.
         let sampling = SamplingArgs { seed: sampling.seed.wrapping_add(number as u64), ..sampling.clone() };
         let answers = assistant.answer_all(&histories, &sampling)?;
@@ -209,11 +214,27 @@ fn table(report: &Report<'_>, styles: &Styles) -> String {
     let share = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{:.1}%", 100.0 * value));
     let without_calls = scores.turns - scores.turns_with_calls;
     let rows = [
-        ("turns", grouped(scores.turns), format!("{} of them should call a tool", grouped(scores.turns_with_calls))),
+        (
+            "turns",
+            grouped(scores.turns),
+            format!("{} of them should call a tool", grouped(scores.turns_with_calls)),
+        ),
         ("name accuracy", share(scores.name_accuracy), "the right tools called".to_owned()),
-        ("exact accuracy", share(scores.exact_accuracy), "the right tools with the right arguments".to_owned()),
-        ("schema valid", share(scores.schema_valid), "calls whose arguments fit the tool's schema".to_owned()),
-        ("spurious calls", grouped(scores.spurious_calls), format!("of {} turns that need none", grouped(without_calls))),
+        (
+            "exact accuracy",
+            share(scores.exact_accuracy),
+            "the right tools with the right arguments".to_owned(),
+        ),
+        (
+            "schema valid",
+            share(scores.schema_valid),
+            "calls whose arguments fit the tool's schema".to_owned(),
+        ),
+        (
+            "spurious calls",
+            grouped(scores.spurious_calls),
+            format!("of {} turns that need none", grouped(without_calls)),
+        ),
         ("missed calls", grouped(scores.missed_calls), "turns without the call they need".to_owned()),
         ("malformed calls", grouped(scores.malformed_calls), "could not be read".to_owned()),
         ("cut off", grouped(report.cut_off), "answers at --max-new-tokens".to_owned()),
@@ -227,7 +248,14 @@ fn table(report: &Report<'_>, styles: &Styles) -> String {
     let _infallible = writeln!(
         text,
         "{}",
-        painted(styles.dim, format!("{} tokens in {:.1} s, {speed:.0} a second", grouped(report.generated_tokens), report.seconds))
+        painted(
+            styles.dim,
+            format!(
+                "{} tokens in {:.1} s, {speed:.0} a second",
+                grouped(report.generated_tokens),
+                report.seconds
+            )
+        )
     );
     text
 }

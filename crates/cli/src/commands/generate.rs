@@ -13,9 +13,8 @@ use crate::assistant::Assistant;
 pub(crate) fn run(args: &GenerateArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let prompt = match (&args.prompt, &args.file) {
         (Some(prompt), _) => prompt.clone(),
-        (None, Some(file)) => {
-            fs::read_to_string(file).with_context(|| format!("{}: cannot be read as UTF-8 text", file.display()))?
-        }
+        (None, Some(file)) => fs::read_to_string(file)
+            .with_context(|| format!("{}: cannot be read as UTF-8 text", file.display()))?,
         (None, None) => bail!("nothing to continue: give --prompt TEXT or --file F"),
     };
     let assistant = Assistant::load(&args.model, None)?;

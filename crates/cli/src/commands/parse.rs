@@ -18,15 +18,21 @@ struct Input {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &ParseArgs, input: &mut dyn BufRead, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    args: &ParseArgs,
+    input: &mut dyn BufRead,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let tools = args.tools.as_deref().map(read_tools).transpose()?;
     for (index, line) in input.lines().enumerate() {
-        let line = line.with_context(|| format!("standard input:{}: cannot be read as UTF-8 text", index + 1))?;
+        let line =
+            line.with_context(|| format!("standard input:{}: cannot be read as UTF-8 text", index + 1))?;
         if line.trim().is_empty() {
             continue;
         }
-        let input: Input = serde_json::from_str(&line)
-            .with_context(|| format!("standard input:{}: expected a JSON object {{\"text\": …}}", index + 1))?;
+        let input: Input = serde_json::from_str(&line).with_context(|| {
+            format!("standard input:{}: expected a JSON object {{\"text\": …}}", index + 1)
+        })?;
         let turn = args.template.parse(&input.text, tools.as_deref());
         serde_json::to_writer(&mut *out, &turn)?;
         out.write_all(b"\n")?;
@@ -39,12 +45,16 @@ pub(crate) fn run(args: &ParseArgs, input: &mut dyn BufRead, out: &mut dyn Write
 /// Reads a file of tools: a list, or an object that holds one under `tools`.
 pub(crate) fn read_tools(path: &Path) -> anyhow::Result<Vec<ToolSpec>> {
     let text = fs::read_to_string(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    let json: Json = serde_json::from_str(&text).with_context(|| format!("{}: is not JSON", path.display()))?;
+    let json: Json =
+        serde_json::from_str(&text).with_context(|| format!("{}: is not JSON", path.display()))?;
     let list = match json {
         Json::Array(list) => list,
         Json::Object(mut object) => match object.remove("tools") {
             Some(Json::Array(list)) => list,
-            _ => bail!("{}: expected a list of tools, or an object with such a list under \"tools\"", path.display()),
+            _ => bail!(
+                "{}: expected a list of tools, or an object with such a list under \"tools\"",
+                path.display()
+            ),
         },
         _ => bail!("{}: expected a list of tools", path.display()),
     };

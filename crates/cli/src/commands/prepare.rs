@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 use toolsmith_prepare::{
-    MAX_LISTED, Outcome, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Summary, prepare_to_parquet,
+    MAX_LISTED, Outcome, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Summary,
+    prepare_to_parquet,
 };
 
 use crate::args::PrepareArgs;
@@ -34,7 +35,12 @@ struct Report<'a> {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &PrepareArgs, threads: Option<usize>, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    args: &PrepareArgs,
+    threads: Option<usize>,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
     let template = folder.find_template(args.format.template, &tokenizer);
@@ -80,7 +86,11 @@ pub(crate) fn run(args: &PrepareArgs, threads: Option<usize>, styles: &Styles, o
     if written {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{} {}", painted(styles.bad, "error:"), refused_text(&summary, "nothing was written"));
+    terminal::say(format_args!(
+        "{} {}",
+        painted(styles.bad, "error:"),
+        refused_text(&summary, "nothing was written")
+    ));
     Ok(ExitCode::from(FOUND_ERRORS))
 }
 
@@ -89,14 +99,15 @@ pub(crate) fn refused_text(summary: &Summary, consequence: &str) -> String {
     if summary.refused == 0 {
         return format!("the data holds no records, so {consequence}");
     }
-    if summary.refused == summary.conversations {
-        return format!("all {} records are bad, so {consequence}. Mend the data", grouped(summary.refused));
-    }
-    format!(
-        "{} of {} records are bad, so {consequence}. Mend the data, or drop the bad records with --skip-bad",
-        grouped(summary.refused),
-        grouped(summary.conversations)
-    )
+    let (refused, all) = (summary.refused, summary.conversations);
+    let bad = match (refused, all) {
+        (1, 1) => "the only record is bad".to_owned(),
+        _ if refused == all => format!("all {} records are bad", grouped(all)),
+        (1, _) => format!("1 of {} records is bad", grouped(all)),
+        _ => format!("{} of {} records are bad", grouped(refused), grouped(all)),
+    };
+    let skip = if refused == all { "" } else { ", or drop what is bad with --skip-bad" };
+    format!("{bad}, so {consequence}. Mend the data{skip}")
 }
 
 /// The summary for people: counts, then what was refused and what was warned about.
@@ -110,7 +121,8 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
     row("conversations", summary.conversations, String::new());
     row("refused", summary.refused, by_code(&summary.refused_by_code));
     row("samples", summary.samples, String::new());
-    let speed = seconds.map(|seconds| format!("{} a second", grouped((summary.tokens as f64 / seconds.max(1e-9)) as usize)));
+    let speed = seconds
+        .map(|seconds| format!("{} a second", grouped((summary.tokens as f64 / seconds.max(1e-9)) as usize)));
     row("tokens", summary.tokens, speed.unwrap_or_default());
     let share = 100.0 * summary.trained_tokens as f64 / summary.tokens.max(1) as f64;
     row("trained tokens", summary.trained_tokens, format!("{share:.1}% of all"));
@@ -124,7 +136,8 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
 }
 
 fn by_code(counts: &BTreeMap<String, usize>) -> String {
-    let counts: Vec<String> = counts.iter().map(|(code, count)| format!("{code} {}", grouped(*count))).collect();
+    let counts: Vec<String> =
+        counts.iter().map(|(code, count)| format!("{code} {}", grouped(*count))).collect();
     counts.join(", ")
 }
 
@@ -137,7 +150,8 @@ fn list(text: &mut String, title: &str, refusals: &[Refusal], total: usize, styl
         let _infallible = writeln!(text, "  {refusal}");
     }
     if total > SHOWN {
-        let _infallible = writeln!(text, "  … and {} more; --json lists up to {MAX_LISTED}", grouped(total - SHOWN));
+        let _infallible =
+            writeln!(text, "  … and {} more; --json lists up to {MAX_LISTED}", grouped(total - SHOWN));
     }
 }
 

@@ -54,7 +54,8 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
             Ok(accepted) => {
                 for sample in accepted.samples {
                     let trained = sample.labels.iter().filter(|&&label| label != IGNORE_INDEX).count();
-                    let counts = format!("{} tokens, {} trained", grouped(sample.input_ids.len()), grouped(trained));
+                    let counts =
+                        format!("{} tokens, {} trained", grouped(sample.input_ids.len()), grouped(trained));
                     writeln!(out, "{} {}", painted(styles.heading, &title), painted(styles.dim, counts))?;
                     let text = if args.sanity {
                         sanity(&tokenizer, &sample.input_ids, &sample.labels, styles)
@@ -131,7 +132,12 @@ pub(crate) fn coloured(spans: &[Span], styles: &Styles) -> String {
 }
 
 /// One token a line: its text quoted, its id, its label.
-pub(crate) fn sanity(tokenizer: &ChatTokenizer, input_ids: &[u32], labels: &[i32], styles: &Styles) -> String {
+pub(crate) fn sanity(
+    tokenizer: &ChatTokenizer,
+    input_ids: &[u32],
+    labels: &[i32],
+    styles: &Styles,
+) -> String {
     let mut text = String::new();
     for token in view::tokens(tokenizer, input_ids, labels) {
         let style = match token.style {

@@ -14,6 +14,7 @@ use crate::args::RenderArgs;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::source::{self, Located};
+use crate::terminal;
 
 /// One line of output.
 #[derive(Debug, Serialize)]
@@ -34,7 +35,8 @@ struct Renderer {
 
 /// Runs the command.
 pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let options = RenderOptions { add_generation_prompt: args.add_generation_prompt, for_training: args.for_training };
+    let options =
+        RenderOptions { add_generation_prompt: args.add_generation_prompt, for_training: args.for_training };
     let renderer = match &args.model {
         None => Renderer { template: args.format.template, tokenizer: None, eos: None, options },
         Some(model) => {
@@ -61,7 +63,7 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
     }
     out.flush()?;
     if failed > 0 {
-        eprintln!("{failed} of {total} records could not be rendered; their lines say why");
+        terminal::say(format_args!("{failed} of {total} records could not be rendered; their lines say why"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -72,13 +74,20 @@ impl Renderer {
         match record.value.map_err(|reason| reason.message)? {
             Record::Conversation(conversation) => {
                 let template = self.template.ok_or("no --template is given")?;
-                let rendered = template.render(&conversation, &self.options).map_err(|error| error.to_string())?;
+                let rendered =
+                    template.render(&conversation, &self.options).map_err(|error| error.to_string())?;
                 let text = rendered.text().to_owned();
                 let Some(tokenizer) = &self.tokenizer else {
                     return Ok(Line::Text { index, sample: 0, text });
                 };
                 let encoded = tokenizer.encode(&rendered).map_err(|error| error.to_string())?;
-                Ok(Line::Encoded { index, sample: 0, text, input_ids: encoded.input_ids, labels: encoded.labels })
+                Ok(Line::Encoded {
+                    index,
+                    sample: 0,
+                    text,
+                    input_ids: encoded.input_ids,
+                    labels: encoded.labels,
+                })
             }
             Record::Text(text) => {
                 let Some(tokenizer) = &self.tokenizer else {

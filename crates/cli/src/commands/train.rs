@@ -35,7 +35,12 @@ enum Loaded {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &TrainArgs, threads: Option<usize>, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    args: &TrainArgs,
+    threads: Option<usize>,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let config = match read_config(args)? {
         Ok(config) => config,
         Err(issues) => {
@@ -43,12 +48,13 @@ pub(crate) fn run(args: &TrainArgs, threads: Option<usize>, styles: &Styles, out
                 1 => "the configuration has a mistake".to_owned(),
                 more => format!("the configuration has {more} mistakes"),
             };
-            eprintln!("{} {count}:\n{issues}", painted(styles.bad, "error:"));
+            terminal::say(format_args!("{} {count}:\n{issues}", painted(styles.bad, "error:")));
             return Ok(ExitCode::from(USAGE));
         }
     };
     let template = named::<Template>(config.template.as_deref())?;
-    let folder = ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
+    let folder =
+        ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
     let tokenizer = folder.tokenizer()?;
     let template = folder.find_template(template, &tokenizer);
     let maker = SampleMaker {
@@ -98,7 +104,10 @@ pub(crate) fn run(args: &TrainArgs, threads: Option<usize>, styles: &Styles, out
             Ok(ExitCode::SUCCESS)
         }
         Outcome::Stopped { step, checkpoint } => {
-            eprintln!("stopped after step {step}; saved {}. Go on with --resume", checkpoint.display());
+            terminal::say(format_args!(
+                "stopped after step {step}; saved {}. Go on with --resume",
+                checkpoint.display()
+            ));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -106,8 +115,9 @@ pub(crate) fn run(args: &TrainArgs, threads: Option<usize>, styles: &Styles, out
 
 fn read_config(args: &TrainArgs) -> anyhow::Result<Result<TrainConfig, ConfigIssues>> {
     let name = args.config.display().to_string();
-    let text = std::fs::read_to_string(&args.config)
-        .with_context(|| format!("{name}: cannot be read; expected a YAML file (see recipes/ for ready ones)"))?;
+    let text = std::fs::read_to_string(&args.config).with_context(|| {
+        format!("{name}: cannot be read; expected a YAML file (see recipes/ for ready ones)")
+    })?;
     Ok(TrainConfig::from_yaml(&name, &text, &args.overrides))
 }
 
@@ -155,8 +165,9 @@ fn load_samples(
             Prepared::Refused(summary) => {
                 write!(out, "{}", describe(&summary, None, styles))?;
                 out.flush()?;
-                let text = refused_text(&summary, "training did not begin").replace("--skip-bad", "skip_bad=true");
-                eprintln!("{} {name}: {text}", painted(styles.bad, "error:"));
+                let text =
+                    refused_text(&summary, "training did not begin").replace("--skip-bad", "skip_bad=true");
+                terminal::say(format_args!("{} {name}: {text}", painted(styles.bad, "error:")));
                 return Ok(Loaded::Refused);
             }
         }
@@ -198,7 +209,11 @@ fn check_lengths(rows: &Rows, limit: usize, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_ids<'a>(samples: impl Iterator<Item = &'a Sample>, vocab_size: usize, model: &Path) -> anyhow::Result<()> {
+fn check_ids<'a>(
+    samples: impl Iterator<Item = &'a Sample>,
+    vocab_size: usize,
+    model: &Path,
+) -> anyhow::Result<()> {
     for sample in samples {
         let tokens = sample.tokens();
         let ids = tokens.input_ids().iter().copied();
@@ -214,7 +229,12 @@ fn check_ids<'a>(samples: impl Iterator<Item = &'a Sample>, vocab_size: usize, m
     Ok(())
 }
 
-fn show_first(samples: &[Sample], tokenizer: &ChatTokenizer, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<()> {
+fn show_first(
+    samples: &[Sample],
+    tokenizer: &ChatTokenizer,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     if let Some(first) = samples.first() {
         let title = format!("first sample ({}): token, id -> label", first.name());
         writeln!(out, "{}", painted(styles.heading, title))?;
@@ -228,7 +248,8 @@ fn show_first(samples: &[Sample], tokenizer: &ChatTokenizer, styles: &Styles, ou
 fn load_decoder(folder: &ModelFolder, config: &TrainConfig) -> anyhow::Result<Decoder<CpuDevice>> {
     let device = CpuDevice::new();
     if config.from_scratch {
-        let shape = DecoderConfig::from_json(folder.config()?).with_context(|| folder.path.display().to_string())?;
+        let shape =
+            DecoderConfig::from_json(folder.config()?).with_context(|| folder.path.display().to_string())?;
         return Ok(Decoder::random(shape, config.run.seed, device));
     }
     folder.config()?;
@@ -243,7 +264,9 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping: this step is finished and saved first (Ctrl-C again leaves at once)");
+        terminal::say(format_args!(
+            "\nstopping: this step is finished and saved first (Ctrl-C again leaves at once)"
+        ));
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)
@@ -252,7 +275,9 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 fn next_commands(folder: &ModelFolder, config: &TrainConfig, weights: &Path) -> String {
     let model = match config.method {
         toolsmith_model::TrainMethod::Full => format!("--model {}", weights.display()),
-        toolsmith_model::TrainMethod::Lora(_) => format!("--model {} --adapter {}", folder.given, weights.display()),
+        toolsmith_model::TrainMethod::Lora(_) => {
+            format!("--model {} --adapter {}", folder.given, weights.display())
+        }
     };
     format!("try it:  toolsmith chat {model}\nscore it: toolsmith eval DATA {model}")
 }

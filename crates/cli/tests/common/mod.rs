@@ -10,41 +10,41 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Map, Value as Json, json};
 
 /// What a run of the program gave.
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// Exit code and standard error, for snapshots.
-    pub fn complaint(&self) -> String {
+    pub(crate) fn complaint(&self) -> String {
         format!("exit code {}\n{}", self.code, self.stderr)
     }
 
-    pub fn lines(&self) -> Vec<Json> {
+    pub(crate) fn lines(&self) -> Vec<Json> {
         self.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
 
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         assert_eq!(self.code, 0, "{}", self.stderr);
         serde_json::from_str(&self.stdout).expect("one JSON object")
     }
 }
 
 /// A temporary folder in which the program runs, so that every path in a message is a short one.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
     /// An empty folder.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
     /// A folder with the tiny model's tokenizer and configuration in `model/`, without weights.
-    pub fn with_model() -> Self {
+    pub(crate) fn with_model() -> Self {
         let place = Self::empty();
         place.write("model/tokenizer.json", &tokenizer().to_string());
         let eos = json!({"eos_token": "<|im_end|>", "tokenizer_class": "Qwen2Tokenizer"});
@@ -53,26 +53,26 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("inside")).expect("folder");
         fs::write(path, text).expect("file");
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).expect("file")
     }
 
-    pub fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
     }
 
     /// Names in the folder, sorted.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).expect("folder");
         let mut names: Vec<String> =
             entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned()).collect();
@@ -81,17 +81,17 @@ impl Place {
     }
 
     /// The program with its environment cleaned of what could change its output.
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_toolsmith"));
         clean(command.current_dir(self.folder.path()));
         command
     }
 
-    pub fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         ran(self.command().args(words).stdin(Stdio::null()).output().expect("runs"))
     }
 
-    pub fn run_with_input(&self, words: &[&str], input: &str) -> Ran {
+    pub(crate) fn run_with_input(&self, words: &[&str], input: &str) -> Ran {
         let mut command = self.command();
         command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("runs");
@@ -100,7 +100,7 @@ impl Place {
     }
 
     /// Runs a shell script in the folder; the program is `$TOOLSMITH`.
-    pub fn shell(&self, script: &str) -> Ran {
+    pub(crate) fn shell(&self, script: &str) -> Ran {
         let mut command = Command::new("sh");
         clean(command.current_dir(self.folder.path()).env("TOOLSMITH", env!("CARGO_BIN_EXE_toolsmith")));
         ran(command.arg("-c").arg(script).stdin(Stdio::null()).output().expect("runs"))
@@ -108,7 +108,9 @@ impl Place {
 }
 
 fn clean(command: &mut Command) {
-    for variable in ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"] {
+    for variable in
+        ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_HUB_OFFLINE"]
+    {
         command.env_remove(variable);
     }
     command.env_remove("RUST_BACKTRACE").env("NO_COLOR", "1");
@@ -123,7 +125,7 @@ fn ran(output: Output) -> Ran {
 }
 
 /// A byte-level tokenizer without merges, with Qwen2.5's control tokens.
-pub fn tokenizer() -> Json {
+pub(crate) fn tokenizer() -> Json {
     let mut vocabulary = Map::new();
     let mut spare = 256u32;
     for byte in 0..=255u32 {
@@ -154,7 +156,7 @@ pub fn tokenizer() -> Json {
 }
 
 /// A Qwen2-shaped model of a few thousand weights.
-pub fn config() -> Json {
+pub(crate) fn config() -> Json {
     json!({
         "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "hidden_act": "silu",
         "vocab_size": 264, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
@@ -166,7 +168,7 @@ pub fn config() -> Json {
 }
 
 /// A conversation with one tool, one call, its result and an answer.
-pub fn conversation(city: &str) -> Json {
+pub(crate) fn conversation(city: &str) -> Json {
     json!({
         "tools": [{"type": "function", "function": {"name": "weather", "description": "Tells the weather.",
             "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}],
@@ -182,10 +184,10 @@ pub fn conversation(city: &str) -> Json {
 }
 
 /// Conversations as JSON lines.
-pub fn jsonl(conversations: &[Json]) -> String {
+pub(crate) fn jsonl(conversations: &[Json]) -> String {
     conversations.iter().map(|conversation| format!("{conversation}\n")).collect()
 }
 
-pub fn is_folder(path: &Path) -> bool {
+pub(crate) fn is_folder(path: &Path) -> bool {
     path.is_dir()
 }
