@@ -1,5 +1,7 @@
 //! What a user does wrong: each mistake has a clear message, an exit code, and leaves no half-written file.
 
+#![allow(clippy::expect_used, reason = "a test that cannot be set up should fail")]
+
 mod common;
 
 use common::{Place, conversation, jsonl};

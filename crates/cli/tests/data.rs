@@ -1,5 +1,7 @@
 //! `prepare`, `render`, `parse` and `preview` on good input: what they print is the contract.
 
+#![allow(clippy::expect_used, reason = "a test that cannot be set up should fail")]
+
 mod common;
 
 use common::{Place, conversation, jsonl};

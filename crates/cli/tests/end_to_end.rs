@@ -1,5 +1,7 @@
 //! From data to a trained model that is talked to and scored, on a model of a few thousand weights.
 
+#![allow(clippy::expect_used, reason = "a test that cannot be set up should fail")]
+
 mod common;
 
 use common::{Place, conversation, jsonl};
@@ -137,8 +139,8 @@ fn bad_training_data_stops_before_the_first_step() {
     place.write("lora.yaml", LORA);
     let ran = place.run(&["train", "lora.yaml", "data=bad.jsonl"]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
-    assert!(ran.stderr.contains("drop what is bad with skip_bad=true"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("drop what is bad with --skip-bad"), "{}", ran.stderr);
     assert!(!place.exists("tuned"));
-    let ran = place.run(&["train", "lora.yaml", "data=bad.jsonl", "skip_bad=true", "max_steps=1"]);
+    let ran = place.run(&["train", "lora.yaml", "data=bad.jsonl", "--skip-bad", "max_steps=1"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }

@@ -1,5 +1,7 @@
 //! `--model` with a Hugging Face id, against a server on this machine.
 
+#![allow(clippy::expect_used, reason = "a test that cannot be set up should fail")]
+
 mod common;
 
 use std::collections::BTreeMap;

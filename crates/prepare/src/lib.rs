@@ -18,7 +18,7 @@ mod summary;
 pub use error::PrepareError;
 pub use open::{Framing, Input, open};
 pub use parquet_file::{Prepared, PreparedWriter, is_parquet, read_prepared};
-pub use pipeline::{Accepted, PipelineOptions, Progress, Sample, run};
+pub use pipeline::{Accepted, PipelineOptions, Progress, Sample, Work, run};
 pub use prepare::{Outcome, PrepareOptions, prepare_in_memory, prepare_to_parquet};
 pub use record::{Record, RecordFormat};
 pub use rows::{IGNORE_INDEX, Origin, Row, Rows};

@@ -4,7 +4,7 @@
 //! of the input whatever the number of threads, and a [`Summary`]. Chunks depend on the input alone and queues are
 //! bounded, so memory stays flat however large the input is. Does not know what becomes of the rows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -60,6 +60,9 @@ pub struct Accepted {
     pub warnings: Vec<Reason>,
 }
 
+/// Makes samples of one record's bytes, or says everything that is wrong with it.
+pub type Work<'a> = dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
+
 struct Chunk {
     source: usize,
     records: Vec<RawRecord>,
@@ -82,7 +85,7 @@ type ChunkResult = Result<Finished, PrepareError>;
 pub fn run(
     sources: &[PathBuf],
     options: &PipelineOptions,
-    work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync),
+    work: &Work<'_>,
     progress: &mut dyn FnMut(Progress),
     take: &mut dyn FnMut(Rows, &Summary) -> Result<(), PrepareError>,
 ) -> Result<Summary, PrepareError> {
@@ -156,7 +159,7 @@ fn read_all(
 
 /// False when `send` refused a chunk.
 fn read_source(
-    path: &PathBuf,
+    path: &Path,
     source: usize,
     max_record_bytes: usize,
     bytes_read: &Arc<AtomicU64>,
@@ -166,7 +169,8 @@ fn read_source(
     let mut records = Vec::new();
     let mut bytes = 0;
     for record in Records::new(input, max_record_bytes) {
-        let record = record.map_err(|error| PrepareError::Read { path: path.clone(), source: error })?;
+        let record =
+            record.map_err(|error| PrepareError::Read { path: path.to_path_buf(), source: error })?;
         bytes += record.bytes.as_ref().map_or(0, Vec::len);
         records.push(record);
         if records.len() >= CHUNK_RECORDS || bytes >= CHUNK_BYTES {
@@ -179,10 +183,7 @@ fn read_source(
     Ok(records.is_empty() || send(Chunk { source, records }))
 }
 
-fn work_through(
-    waiting: &Mutex<Receiver<(Chunk, SyncSender<ChunkResult>)>>,
-    work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync),
-) {
+fn work_through(waiting: &Mutex<Receiver<(Chunk, SyncSender<ChunkResult>)>>, work: &Work<'_>) {
     loop {
         let job = match waiting.lock() {
             Ok(waiting) => waiting.recv(),
@@ -193,7 +194,7 @@ fn work_through(
     }
 }
 
-fn finish(chunk: Chunk, work: &(dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync)) -> Finished {
+fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
     let mut finished = Finished {
         source: chunk.source,
         conversations: chunk.records.len(),

@@ -331,11 +331,7 @@ impl Scanner {
                     return (at, Some(Ended::Restart));
                 }
                 b'{' | b'[' => self.open.push(byte),
-                b'}' | b']' => {
-                    if self.close(byte) {
-                        return (at, Some(Ended::Bracket));
-                    }
-                }
+                b'}' | b']' if self.close(byte) => return (at, Some(Ended::Bracket)),
                 _ => {}
             }
             if !byte.is_ascii_whitespace() {

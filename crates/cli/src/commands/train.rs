@@ -118,7 +118,9 @@ fn read_config(args: &TrainArgs) -> anyhow::Result<Result<TrainConfig, ConfigIss
     let text = std::fs::read_to_string(&args.config).with_context(|| {
         format!("{name}: cannot be read; expected a YAML file (see recipes/ for ready ones)")
     })?;
-    Ok(TrainConfig::from_yaml(&name, &text, &args.overrides))
+    let mut overrides = args.overrides.clone();
+    overrides.extend(args.skip_bad.then(|| "skip_bad=true".to_owned()));
+    Ok(TrainConfig::from_yaml(&name, &text, &overrides))
 }
 
 fn named<T: FromStr>(name: Option<&str>) -> anyhow::Result<Option<T>>
@@ -165,8 +167,7 @@ fn load_samples(
             Prepared::Refused(summary) => {
                 write!(out, "{}", describe(&summary, None, styles))?;
                 out.flush()?;
-                let text =
-                    refused_text(&summary, "training did not begin").replace("--skip-bad", "skip_bad=true");
+                let text = refused_text(&summary, "training did not begin");
                 terminal::say(format_args!("{} {name}: {text}", painted(styles.bad, "error:")));
                 return Ok(Loaded::Refused);
             }

@@ -1,10 +1,11 @@
 //! A throwaway folder with a tiny model's files, and the program run inside it.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::expect_used, reason = "a test that cannot be set up should fail")]
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Map, Value as Json, json};
@@ -186,8 +187,4 @@ pub(crate) fn conversation(city: &str) -> Json {
 /// Conversations as JSON lines.
 pub(crate) fn jsonl(conversations: &[Json]) -> String {
     conversations.iter().map(|conversation| format!("{conversation}\n")).collect()
-}
-
-pub(crate) fn is_folder(path: &Path) -> bool {
-    path.is_dir()
 }
