@@ -118,7 +118,7 @@ fn offer_tools(domains: &[&Domain], count: usize, rng: &mut Rng) -> Vec<Tool> {
 /// A tool of `domains` that is not among `tools`.
 fn unoffered_tool(domains: &[&Domain], tools: &[Tool], rng: &mut Rng) -> Tool {
     loop {
-        let domain: &Domain = *rng.pick(domains);
+        let domain = *rng.pick(domains);
         let tool = Tool::of_domain(domain, rng);
         if tools.iter().all(|offered| offered.noun != tool.noun) {
             return tool;

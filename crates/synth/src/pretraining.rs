@@ -31,11 +31,8 @@ pub fn base_corpus(seed: u64, count: usize) -> impl Iterator<Item = Json> {
     let vocabulary = Vocabulary::new();
     (0..count).map(move |index| {
         let mut rng = Rng::new(seed, 1000 + index as u64);
-        let weights = if index < short_records(count) {
-            [0, 4, 32, 22, 16, 14, 12]
-        } else {
-            [28, 42, 12, 8, 4, 4, 2]
-        };
+        let weights =
+            if index < short_records(count) { [0, 4, 32, 22, 16, 14, 12] } else { [28, 42, 12, 8, 4, 4, 2] };
         record(&weights, &vocabulary, &mut rng)
     })
 }
@@ -161,7 +158,7 @@ fn form(vocabulary: &Vocabulary, rng: &mut Rng) -> String {
     format!(
         "Form: {}\nNote: {}\nRecord: {}\n",
         fields.join(", "),
-        word_request(&[call.clone()], rng),
+        word_request(std::slice::from_ref(&call), rng),
         json_text(&Json::Object(call.arguments()))
     )
 }

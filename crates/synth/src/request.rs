@@ -31,7 +31,7 @@ pub(crate) fn word_request(calls: &[Call], rng: &mut Rng) -> String {
     let mut text = opener.to_string();
     for (index, call) in calls.iter().enumerate() {
         if index > 0 {
-            text.push_str(*rng.pick(JOINERS));
+            text.push_str(rng.pick::<&str>(JOINERS));
         }
         text.push_str(&word_task(call, rng));
         // Sentences of their own suit the last task only, or the next one would not join on.

@@ -145,9 +145,9 @@ const CODAS: &[&str] = &["", "", "n", "r", "l", "s", "m", "x", "t", "ck", "nd"];
 pub(crate) fn pseudo_word(rng: &mut Rng) -> String {
     let mut word = String::new();
     for _ in 0..2 + rng.below(2) {
-        word.push_str(*rng.pick(ONSETS));
-        word.push_str(*rng.pick(VOWELS));
+        word.push_str(rng.pick::<&str>(ONSETS));
+        word.push_str(rng.pick::<&str>(VOWELS));
     }
-    word.push_str(*rng.pick(CODAS));
+    word.push_str(rng.pick::<&str>(CODAS));
     word
 }

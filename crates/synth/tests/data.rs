@@ -1,6 +1,8 @@
 //! What the generated data promises: disjoint splits, valid arguments, values that the request
 //! holds, the older convention in the base corpus, and the same bytes for the same seed.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may stop at what must not happen")]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
@@ -43,8 +45,11 @@ fn text(value: &Json) -> String {
     value.as_str().expect("a string").to_string()
 }
 
-/// Every call turn: the request it answers and its calls as (name, arguments).
-fn call_turns(record: &Json) -> Vec<(String, Vec<(String, Map<String, Json>)>)> {
+/// A call: name and arguments.
+type Call = (String, Map<String, Json>);
+
+/// Every call turn: the request it answers and its calls.
+fn call_turns(record: &Json) -> Vec<(String, Vec<Call>)> {
     let mut request = String::new();
     let mut turns = Vec::new();
     for message in record["messages"].as_array().expect("messages") {
@@ -192,9 +197,7 @@ fn few_turns_suit_the_older_convention() {
     for seed in SEEDS {
         let eval = dataset(seed).eval;
         let turns: Vec<_> = eval.iter().flat_map(call_turns).collect();
-        let suits = |calls: &[(String, Map<String, Json>)]| {
-            calls.len() == 1 && calls[0].1.values().all(Json::is_string)
-        };
+        let suits = |calls: &[Call]| calls.len() == 1 && calls[0].1.values().all(Json::is_string);
         let right = turns.iter().filter(|(_, calls)| suits(calls)).count();
         let percent = right * 100 / turns.len();
         assert!((3..=20).contains(&percent), "{percent}% of call turns suit the older convention");
