@@ -180,7 +180,7 @@ fn attention_over_trees() {
     let segment = |start, len, parent| Segment { start, len, parent };
     let small = vec![segment(0, 1, None), segment(1, 5, Some(0)), segment(6, 3, Some(1)), segment(9, 4, Some(0)), segment(13, 2, None)];
     // Longer than a block of queries and a block of keys, with a context that is cut in two.
-    let large = vec![segment(0, 150, None), segment(150, 200, Some(0)), segment(350, 70, Some(0)), segment(420, 90, Some(1)), segment(510, 0, Some(1)), segment(510, 65, None)];
+    let large = vec![segment(0, 90, None), segment(90, 180, Some(0)), segment(270, 30, Some(0)), segment(300, 70, Some(1)), segment(370, 0, Some(1)), segment(370, 65, None)];
     for segments in [small, large] {
         for (heads, kv_heads, head_dim) in [(4, 2, 16), (3, 3, 8), (6, 1, 20)] {
             let shape = AttentionShape { heads, kv_heads, head_dim, scale: 0.5 };

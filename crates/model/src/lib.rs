@@ -11,6 +11,8 @@ mod config;
 mod decoder;
 mod error;
 mod generate;
+#[cfg(test)]
+mod gradient_tests;
 mod head;
 mod linear;
 mod lora;

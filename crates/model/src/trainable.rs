@@ -64,13 +64,18 @@ impl<D: Device> TrainableModel<D> {
     /// A batch that does not fit itself or the model.
     pub fn forward_backward(&mut self, batch: &TokenBatch, weights: TokenWeights<'_>) -> Result<Vec<f32>, ModelError> {
         let targets = self.prepare(batch)?;
-        let seed = self.dropout.bits(self.dropout_counter);
+        let seed = self.dropout_seed();
         self.dropout_counter += 1;
         if targets.rows() == 0 {
             return Ok(Vec::new());
         }
         let device = self.decoder.device.clone();
         device.scope(|| self.forward_backward_here(batch, &targets, &weights, seed))
+    }
+
+    /// Seed of the next pass's dropout.
+    pub(crate) fn dropout_seed(&self) -> u64 {
+        self.dropout.bits(self.dropout_counter)
     }
 
     fn forward_backward_here(
@@ -116,22 +121,27 @@ impl<D: Device> TrainableModel<D> {
         let targets = self.prepare(batch)?;
         let device = self.decoder.device.clone();
         Ok(device.scope(|| {
-            let sorted = self.logprobs_here(batch, &targets);
+            let sorted = self.logprobs_here(batch, &targets, None);
             targets.in_order(&self.decoder.device, &sorted)
         }))
     }
 
     /// Log-probabilities on the device, sorted by row.
-    fn logprobs_here(&mut self, batch: &TokenBatch, targets: &HeadTargets<D>) -> D::Buffer {
-        let inputs = self.inputs(batch, None);
+    pub(crate) fn logprobs_here(
+        &mut self,
+        batch: &TokenBatch,
+        targets: &HeadTargets<D>,
+        dropout_seed: Option<u64>,
+    ) -> D::Buffer {
+        let inputs = self.inputs(batch, dropout_seed);
         let last = self.decoder.forward(&inputs, &mut self.workspace, None);
         let Decoder { device, config, embedding, norm, head, .. } = &mut self.decoder;
-        let pass = crate::linear::Pass { device, tokens: inputs.tokens, dropout_seed: None };
+        let pass = crate::linear::Pass { device, tokens: inputs.tokens, dropout_seed };
         let head = Head { config, norm, matrix: head.as_mut().unwrap_or(embedding) };
         head.forward(&pass, &self.workspace.hidden[last], targets, &mut self.workspace.head)
     }
 
-    fn prepare(&mut self, batch: &TokenBatch) -> Result<HeadTargets<D>, ModelError> {
+    pub(crate) fn prepare(&mut self, batch: &TokenBatch) -> Result<HeadTargets<D>, ModelError> {
         let Decoder { device, config, .. } = &self.decoder;
         batch.check(config.vocab_size)?;
         let last = batch.position_ids.iter().copied().max().unwrap_or(0);

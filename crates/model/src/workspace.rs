@@ -9,8 +9,11 @@ use crate::DecoderConfig;
 use crate::linear::LoraScratch;
 use crate::rope::RopeTable;
 
-/// Most logits that exist at a time (a chunk of head rows times the vocabulary), in elements.
-const LOGITS: usize = 1 << 24;
+/// Logits that exist at a time (a chunk of head rows times the vocabulary), in elements: few enough for the cache.
+const LOGITS: usize = 1 << 22;
+
+/// Head rows that run together at least: with fewer, a large head's weights are read for too little work.
+const HEAD_ROWS: usize = 128;
 
 /// What one block keeps from its forward to its backward pass.
 pub(crate) struct BlockActivations<D: Device> {
@@ -174,7 +177,7 @@ impl<D: Device> Workspace<D> {
 
     fn fit_head(&mut self, device: &D, config: &DecoderConfig, rows: usize) {
         let hidden = config.hidden_size;
-        let chunk = (LOGITS / config.vocab_size).max(16).min(rows.max(1));
+        let chunk = (LOGITS / config.vocab_size).max(HEAD_ROWS).min(rows.max(1));
         let matrix = |cols: usize| device.zeros(rows * cols);
         self.head = empty_head(device);
         self.head = HeadBuffers {

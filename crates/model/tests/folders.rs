@@ -1,0 +1,260 @@
+//! Model and adapter folders: written, read back, and refused with a reason when something is wrong with them.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use toolsmith_kernels::CpuDevice;
+use toolsmith_model::{
+    Decoder, DecoderConfig, LoraConfig, ModelError, TargetModules, Target, TokenBatch, TokenWeights, TrainMethod,
+    TrainableModel, WeightType,
+};
+
+fn config() -> Value {
+    json!({
+        "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 40, "hidden_size": 16,
+        "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+        "tie_word_embeddings": false, "rope_theta": 1000000.0, "a key of somebody else": [1, 2.50]
+    })
+}
+
+fn decoder() -> Decoder<CpuDevice> {
+    Decoder::random(DecoderConfig::from_json(&config()).unwrap(), 5, CpuDevice::new())
+}
+
+fn batch() -> TokenBatch {
+    let ids: Vec<u32> = (0..20).map(|i| i * 7 % 40).collect();
+    let targets = (0..19).map(|row| Target { row, token: ids[row as usize + 1] }).collect();
+    TokenBatch::packed(&[ids], targets)
+}
+
+fn logprobs(decoder: Decoder<CpuDevice>) -> Vec<f32> {
+    TrainableModel::new(decoder, TrainMethod::Full, 0).unwrap().logprobs(&batch()).unwrap()
+}
+
+fn lora(names: &[&str]) -> TrainMethod {
+    let target_modules = TargetModules::Names(names.iter().map(|&name| name.to_owned()).collect());
+    TrainMethod::Lora(LoraConfig { r: 3, lora_alpha: 4.5, lora_dropout: 0.25, target_modules })
+}
+
+fn load(dir: &Path) -> Result<Decoder<CpuDevice>, ModelError> {
+    Decoder::load(dir, CpuDevice::new())
+}
+
+fn error(dir: &Path) -> String {
+    match load(dir) {
+        Ok(_) => panic!("it loaded"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_saved_model_is_the_same_model() {
+    let dir = tempfile::tempdir().unwrap();
+    decoder().save(dir.path(), WeightType::F32).unwrap();
+    assert_eq!(logprobs(load(dir.path()).unwrap()), logprobs(decoder()));
+    let bytes = std::fs::read(dir.path().join("model.safetensors")).unwrap();
+    decoder().save(dir.path(), WeightType::F32).unwrap();
+    assert_eq!(std::fs::read(dir.path().join("model.safetensors")).unwrap(), bytes, "same model, same bytes");
+
+    // config.json stays as given, but for the number type.
+    let saved = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+    assert!(saved.contains("\"a key of somebody else\": [\n    1,\n    2.50\n  ]") && saved.contains("1000000.0"), "{saved}");
+    assert!(saved.contains("\"torch_dtype\": \"float32\""), "{saved}");
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "nothing half-written stays: {names:?}");
+}
+
+#[test]
+fn half_precision_rounds_once() {
+    for (dtype, tolerance) in [(WeightType::Bf16, 0.05), (WeightType::F16, 0.005)] {
+        let dir = tempfile::tempdir().unwrap();
+        decoder().save(dir.path(), dtype).unwrap();
+        let once = logprobs(load(dir.path()).unwrap());
+        for (rounded, exact) in once.iter().zip(logprobs(decoder())) {
+            assert!((rounded - exact).abs() < tolerance, "{dtype:?}: {rounded} {exact}");
+        }
+        load(dir.path()).unwrap().save(dir.path(), dtype).unwrap();
+        assert_eq!(logprobs(load(dir.path()).unwrap()), once);
+    }
+}
+
+#[test]
+fn shards_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    decoder().save(dir.path(), WeightType::F32).unwrap();
+    let whole = std::fs::read(dir.path().join("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&whole).unwrap();
+    let mut names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();
+    names.sort();
+    let (first, second) = names.split_at(names.len() / 2);
+    let mut map = serde_json::Map::new();
+    for (file, names) in [("a.safetensors", first), ("b.safetensors", second)] {
+        let part: Vec<_> = names.iter().map(|name| (name, tensors.tensor(name).unwrap())).collect();
+        safetensors::serialize_to_file(part, None, &dir.path().join(file)).unwrap();
+        map.extend(names.iter().map(|name| (name.clone(), json!(file))));
+    }
+    std::fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    let index = dir.path().join("model.safetensors.index.json");
+    std::fs::write(&index, json!({"weight_map": map}).to_string()).unwrap();
+    assert_eq!(logprobs(load(dir.path()).unwrap()), logprobs(decoder()));
+
+    std::fs::remove_file(dir.path().join("b.safetensors")).unwrap();
+    assert!(error(dir.path()).contains("b.safetensors: cannot read"));
+    std::fs::write(&index, r#"{"weight_map": {"x": "../a.safetensors"}}"#).unwrap();
+    assert!(error(dir.path()).contains("without folders"));
+    std::fs::write(&index, r#"{"weight_map": {"x": 3}}"#).unwrap();
+    assert!(error(dir.path()).contains("`weight_map`"));
+}
+
+#[test]
+fn damaged_and_foreign_weights_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = dir.path().join("model.safetensors");
+    assert!(error(dir.path()).contains("config.json: cannot read"));
+    std::fs::write(dir.path().join("config.json"), "{\"model_type\": ").unwrap();
+    assert!(error(dir.path()).contains("config.json: not valid JSON"));
+    std::fs::write(dir.path().join("config.json"), config().to_string()).unwrap();
+    assert!(error(dir.path()).contains("neither model.safetensors nor"));
+
+    decoder().save(dir.path(), WeightType::F32).unwrap();
+    let whole = std::fs::read(&weights).unwrap();
+    for cut in [0, 4, 8, 100, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&weights, &whole[..cut]).unwrap();
+        assert!(error(dir.path()).contains("model.safetensors: "), "cut at {cut}");
+    }
+    let mut huge = whole.clone();
+    huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    std::fs::write(&weights, &huge).unwrap();
+    assert!(error(dir.path()).contains("not a readable safetensors file"));
+    std::fs::write(&weights, &whole).unwrap();
+
+    let other = |key: &str, value: Value, expected: &str| {
+        let mut json = config();
+        json[key] = value;
+        std::fs::write(dir.path().join("config.json"), json.to_string()).unwrap();
+        let message = error(dir.path());
+        assert!(message.contains(expected), "{message}");
+    };
+    other("vocab_size", json!(41), "tensor `model.embed_tokens.weight` has shape [40, 16], expected [41, 16]");
+    other("num_hidden_layers", json!(3), "tensor `model.layers.2.self_attn.q_proj.weight` [16, 16] is missing");
+    other("num_hidden_layers", json!(1), "tensors that config.json does not account for, first `model.layers.1.");
+    other("model_type", json!("llama"), "does not account for, first `model.layers.0.self_attn.k_proj.bias`");
+}
+
+#[test]
+fn whole_numbers_are_no_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("config.json"), config().to_string()).unwrap();
+    let bytes = vec![0; 40 * 16];
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::U8, vec![40, 16], &bytes).unwrap();
+    let file = dir.path().join("model.safetensors");
+    safetensors::serialize_to_file([("model.embed_tokens.weight", view)], None, &file).unwrap();
+    assert!(error(dir.path()).contains("`model.embed_tokens.weight` has type U8; expected F32, F16 or BF16"));
+}
+
+fn trained() -> TrainableModel<CpuDevice> {
+    let mut model = TrainableModel::new(decoder(), lora(&["q_proj", "mlp.down_proj"]), 1).unwrap();
+    for (which, parameter) in model.parameters_mut().into_iter().enumerate() {
+        let values: Vec<f32> = (0..parameter.value.as_slice().len()).map(|i| ((which + i) as f32).sin() * 0.3).collect();
+        toolsmith_kernels::Device::write(&CpuDevice::new(), parameter.value, 0, &values);
+    }
+    model
+}
+
+#[test]
+fn a_saved_adapter_is_the_same_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = trained();
+    let expected = model.logprobs(&batch()).unwrap();
+    model.save_adapter(dir.path(), "some/base").unwrap();
+
+    let json: Value = serde_json::from_slice(&std::fs::read(dir.path().join("adapter_config.json")).unwrap()).unwrap();
+    assert_eq!(json["peft_type"], "LORA");
+    assert_eq!((json["r"].as_u64(), json["lora_alpha"].as_f64()), (Some(3), Some(4.5)));
+    assert_eq!(json["base_model_name_or_path"], "some/base");
+    assert_eq!(json["target_modules"], json!(["q_proj", "mlp.down_proj"]));
+    let bytes = std::fs::read(dir.path().join("adapter_model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.names().len(), 2 * 2 * 2);
+    let a = tensors.tensor("base_model.model.model.layers.1.mlp.down_proj.lora_A.weight").unwrap();
+    assert_eq!(a.shape(), [3, 24]);
+
+    let mut again = TrainableModel::new(decoder(), lora(&["q_proj", "mlp.down_proj"]), 2).unwrap();
+    again.load_adapter(dir.path()).unwrap();
+    assert_eq!(again.logprobs(&batch()).unwrap(), expected);
+    let mut plain = decoder();
+    plain.load_adapter(dir.path()).unwrap();
+    assert!(plain.save(dir.path(), WeightType::F32).unwrap_err().to_string().contains("merge it first"));
+    plain.merge_adapter();
+    for (merged, attached) in logprobs(plain).iter().zip(&expected) {
+        assert!((merged - attached).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn adapters_that_do_not_fit_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    trained().save_adapter(dir.path(), "base").unwrap();
+    let file = dir.path().join("adapter_config.json");
+    let good: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let refuse = |key: &str, value: Value, expected: &str| {
+        let mut json = good.clone();
+        json[key] = value;
+        std::fs::write(&file, json.to_string()).unwrap();
+        let mut model = decoder();
+        let message = model.load_adapter(dir.path()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(logprobs(model), logprobs(decoder()), "a failed load leaves the model as it was");
+    };
+    refuse("peft_type", json!("PREFIX_TUNING"), "`peft_type`: found \"PREFIX_TUNING\", expected \"LORA\"");
+    refuse("use_dora", json!(true), "`use_dora`: found true");
+    refuse("use_rslora", json!(true), "`use_rslora`");
+    refuse("rank_pattern", json!({"q_proj": 4}), "`rank_pattern`");
+    refuse("modules_to_save", json!(["lm_head"]), "`modules_to_save`");
+    refuse("bias", json!("all"), "`bias`");
+    refuse("a_later_invention", json!(1), "`a_later_invention`");
+    refuse("r", json!(4), "has shape [3, 16], expected [4, 16]");
+    refuse("r", json!(0), "`r`: found 0");
+    refuse("lora_alpha", json!("much"), "`lora_alpha`: found \"much\"");
+    refuse("target_modules", json!(["k_proj"]), "k_proj.lora_A.weight` [3, 16] is missing");
+    refuse("target_modules", json!(["q_proj"]), "does not account for");
+    refuse("target_modules", json!(["c_attn"]), "meets no linear layer; this model has q_proj, k_proj");
+    refuse("target_modules", json!(".*q_proj"), "`target_modules`: found \".*q_proj\"");
+
+    let mut other = TrainableModel::new(decoder(), lora(&["v_proj"]), 0).unwrap();
+    std::fs::write(&file, good.to_string()).unwrap();
+    assert!(other.load_adapter(dir.path()).unwrap_err().to_string().contains("does not account for"));
+    std::fs::rename(dir.path().join("adapter_model.safetensors"), dir.path().join("adapter_model.bin")).unwrap();
+    assert!(decoder().load_adapter(dir.path()).unwrap_err().to_string().contains("pickle"));
+}
+
+#[test]
+fn lora_settings_without_sense_are_refused() {
+    let refuse = |config: LoraConfig, expected: &str| match TrainableModel::new(decoder(), TrainMethod::Lora(config), 0) {
+        Ok(_) => panic!("accepted"),
+        Err(error) => assert!(error.to_string().contains(expected), "{error}"),
+    };
+    let good = LoraConfig { r: 3, lora_alpha: 4.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
+    refuse(LoraConfig { r: 0, ..good.clone() }, "`r`: found 0");
+    refuse(LoraConfig { lora_dropout: 1.0, ..good.clone() }, "`lora_dropout`: found 1");
+    refuse(LoraConfig { lora_alpha: f32::NAN, ..good.clone() }, "`lora_alpha`: found NaN");
+    refuse(LoraConfig { target_modules: TargetModules::Names(vec!["x".into()]), ..good }, "meets no linear layer");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_says_so_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("file");
+    std::fs::write(&blocked, "x").unwrap();
+    let message = decoder().save(&blocked, WeightType::F32).unwrap_err().to_string();
+    assert!(message.contains("cannot write"), "{message}");
+    // A folder where the file should go.
+    std::fs::create_dir(dir.path().join("model.safetensors")).unwrap();
+    assert!(decoder().save(dir.path(), WeightType::F32).is_err());
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let plain = TrainableModel::new(decoder(), TrainMethod::Full, 0).unwrap();
+    assert!(plain.save_adapter(dir.path(), "x").unwrap_err().to_string().contains("no adapter"));
+    let mut fresh = TrainableModel::new(decoder(), TrainMethod::Full, 0).unwrap();
+    assert_eq!(fresh.forward_backward(&batch(), TokenWeights::Fixed(&[0.0; 19])).unwrap().len(), 19);
+}
