@@ -1,5 +1,7 @@
 //! The source formats, each read into the same conversation, and what only one of them has.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use serde_json::{Value, json};
 use toolsmith_chat::data::{self, Conversation, Message, Role, SourceFormat, ToolCall};
 

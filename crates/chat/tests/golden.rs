@@ -1,6 +1,8 @@
 //! Rendering, ids and labels equal what transformers gives (benches/peers/chat_golden.py made the files, its header
 //! names the versions), and reading back gives the calls again.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

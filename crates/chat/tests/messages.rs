@@ -1,6 +1,8 @@
 //! What the user is told: one hostile record a file in `messages/`, named `FORMAT-WHAT.json`; everything that reading,
 //! checking and rendering say about it is a snapshot.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;

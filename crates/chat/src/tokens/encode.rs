@@ -151,63 +151,84 @@ impl Encoder<'_, '_> {
         }
         let last = first + pieces[first..].iter().take_while(|piece| piece.start < end).count();
         let run = &pieces[first..last];
-        let trained = run[0].trained;
-        if self.origins.is_none() && run.iter().all(|piece| piece.trained == trained) {
+        // Behind the last piece that differs from its successor, tokens need no look at what they spell.
+        let decisive = match &self.origins {
+            Some(_) => run.len() - 1,
+            None => {
+                run.windows(2).rposition(|pair| pair[0].trained != pair[1].trained).map_or(0, |at| at + 1)
+            }
+        };
+        if decisive == 0 && self.origins.is_none() {
             for token in &self.tokens {
-                self.encoded.push(token.id(), trained);
+                self.encoded.push(token.id(), run[0].trained);
             }
             return Ok(());
         }
-        let cuts = self.cuts(text, start, run)?;
-        self.label(first, run, &cuts);
+        let cuts = self.cuts(text, start, &run[..=decisive])?;
+        self.label(first, &run[..=decisive], &cuts);
         Ok(())
     }
 
-    /// Where each piece of a run ends, in bytes of what the tokens spell.
+    /// Where each of these pieces but the last ends, in bytes of what the tokens spell.
     fn cuts(&self, text: &str, start: usize, run: &[Piece]) -> Result<Vec<usize>, TokenizerError> {
-        let plain = || run.iter().map(|piece| piece.end.min(start + text.len()) - start);
-        if self.spells(text) {
-            return Ok(plain().collect());
+        let ends = || run[..run.len() - 1].iter().map(|piece| piece.end - start);
+        let Some(last) = ends().last() else { return Ok(Vec::new()) };
+        if self.spells(text, last) {
+            return Ok(ends().collect());
         }
         let seen = self.tokenizer.normalize(text)?;
-        if !self.spells(&seen) {
+        if !self.spells(&seen, seen.len()) {
             let vocabulary = self.tokenizer.vocabulary();
             let spelled = self.tokens.iter().map(|token| vocabulary.bytes(token.id()).len()).sum();
             let text = text.chars().take(60).collect();
             return Err(TokenizerError::NotAligned { bytes: seen.len(), spelled, text });
         }
         let mut cuts = Vec::with_capacity(run.len());
-        for (index, cut) in plain().enumerate() {
+        for (index, cut) in ends().enumerate() {
             let before = self.tokenizer.normalize(&text[..cut])?;
             let after = self.tokenizer.normalize(&text[cut..])?;
             // Characters on both sides of a cut may have become one, which then belongs to the untrained side.
-            let low = common(before.bytes(), seen.bytes()).min(seen.len());
+            let low = common(before.bytes(), seen.bytes());
             let high = seen.len() - common(after.bytes().rev(), seen.bytes().rev());
-            let ends_training = run[index].trained && run.get(index + 1).is_none_or(|next| !next.trained);
+            let ends_training = run[index].trained && !run[index + 1].trained;
             cuts.push(if ends_training { low.min(high) } else { low.max(high) });
         }
         Ok(cuts)
     }
 
-    fn spells(&self, text: &str) -> bool {
-        let mut rest = text.as_bytes();
+    /// Whether the tokens spell this text, up to the token that reaches this place.
+    fn spells(&self, text: &str, to: usize) -> bool {
+        let mut at = 0;
         for token in &self.tokens {
-            match rest.strip_prefix(self.tokenizer.vocabulary().bytes(token.id())) {
-                Some(after) => rest = after,
-                None => return false,
+            if at >= to {
+                return true;
             }
+            let bytes = self.tokenizer.vocabulary().bytes(token.id());
+            if !text.as_bytes()[at..].starts_with(bytes) {
+                return false;
+            }
+            at += bytes.len();
         }
-        rest.is_empty()
+        at >= to
     }
 
     fn label(&mut self, first: usize, run: &[Piece], cuts: &[usize]) {
         let last = run.len() - 1;
         let (mut piece, mut at) = (0, 0);
-        for token in &self.tokens {
-            let end = at + self.tokenizer.vocabulary().bytes(token.id()).len();
+        for (index, token) in self.tokens.iter().enumerate() {
             while piece < last && cuts[piece] <= at {
                 piece += 1;
             }
+            if piece == last {
+                for token in &self.tokens[index..] {
+                    self.encoded.push(token.id(), run[last].trained);
+                    if let Some(origins) = &mut self.origins {
+                        origins.push(TokenOrigin { piece: first + last, message: run[last].message });
+                    }
+                }
+                return;
+            }
+            let end = at + self.tokenizer.vocabulary().bytes(token.id()).len();
             let begins = piece;
             let (mut all, mut any) = (run[piece].trained, run[piece].trained);
             while piece < last && cuts[piece] < end {

@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod error;
+mod regex_split;
 mod tokenizer;
 pub mod view;
 mod vocabulary;

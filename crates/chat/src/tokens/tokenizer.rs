@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer, normalize_all};
 
+use super::regex_split::RegexSplit;
 use super::vocabulary::Vocabulary;
 use super::{DecodeStream, TokenizerError};
 use crate::json::Json;
@@ -20,6 +21,7 @@ pub struct ChatTokenizer {
 
 struct Inner {
     pipeline: PipelineTokenizer,
+    regex_split: Option<RegexSplit>,
     options: EncodeOptions,
     vocabulary: Vocabulary,
 }
@@ -50,6 +52,7 @@ impl ChatTokenizer {
             }
             unlearn_added(root.get_mut("model"), &vocabulary);
         }
+        let regex_split = RegexSplit::take_from(&mut tokenizer).map_err(unusable)?;
         let pipeline = tokenizers::from_json(&tokenizer.to_string());
         let pipeline = pipeline.map_err(|error| unusable(error.to_string()))?;
         let options = EncodeOptions {
@@ -58,7 +61,7 @@ impl ChatTokenizer {
             padding: Override::Off,
             truncation: Override::Off,
         };
-        Ok(Self { inner: Arc::new(Inner { pipeline, options, vocabulary }) })
+        Ok(Self { inner: Arc::new(Inner { pipeline, regex_split, options, vocabulary }) })
     }
 
     /// One more than the largest id.
@@ -143,10 +146,18 @@ impl ChatTokenizer {
         text: &str,
         tokens: &mut Vec<PipelineToken>,
     ) -> Result<(), TokenizerError> {
-        self.inner
-            .pipeline
-            .encode_into(text, &self.inner.options, tokens)
-            .map_err(|error| TokenizerError::Encode { bytes: text.len(), reason: error.to_string() })
+        let Inner { pipeline, options, .. } = &*self.inner;
+        let encoded = match &self.inner.regex_split {
+            None => pipeline.encode_into(text, options, tokens).map_err(|error| error.to_string()),
+            Some(split) => normalize_all(pipeline.get_normalizers(), text, 0).map_err(|error| error.to_string()).and_then(
+                |text| {
+                    split.each(&text, |part| {
+                        pipeline.encode_into(part, options, tokens).map_err(|error| error.to_string())
+                    })
+                },
+            ),
+        };
+        encoded.map_err(|reason| TokenizerError::Encode { bytes: text.len(), reason })
     }
 
     /// The text as the tokenizer sees it (Unicode NFC for Qwen).
