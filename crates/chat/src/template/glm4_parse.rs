@@ -146,8 +146,10 @@ impl Glm4Parser {
     fn head(&mut self, last: bool, events: &mut Vec<ParseEvent>) -> bool {
         let start = self.at + self.mark;
         let body = &self.text[start..];
-        let Some(newline) = body.find('\n') else {
-            if !last && body.len() <= self.longest_line() && self.may_become_name(body) {
+        // Looking no further than a name can reach keeps many segments in one long line linear.
+        let reach = self.longest_line() + 1;
+        let Some(newline) = body.bytes().take(reach).position(|byte| byte == b'\n') else {
+            if !last && body.len() < reach && self.may_become_name(body) {
                 return self.wait(State::Head);
             }
             return self.prose();
@@ -165,7 +167,7 @@ impl Glm4Parser {
             self.look = self.at;
             return self.go(State::Text);
         }
-        if line.len() > self.longest_line() || !self.is_name(name) {
+        if !self.is_name(name) {
             return self.prose();
         }
         let name = name.to_owned();
