@@ -52,7 +52,11 @@ impl Matrix {
     /// One past the last element that the matrix touches.
     #[must_use]
     pub const fn end(self) -> usize {
-        if self.rows == 0 || self.cols == 0 { self.offset } else { self.offset + (self.rows - 1) * self.stride + self.cols }
+        if self.rows == 0 || self.cols == 0 {
+            self.offset
+        } else {
+            self.offset + (self.rows - 1) * self.stride + self.cols
+        }
     }
 }
 
@@ -245,7 +249,12 @@ pub trait Device: Clone + Send + Sync + 'static {
     /// `out[i] = table[ids[i]]`: an embedding, or a choice of rows.
     fn gather_rows(&self, table: View<'_, Self::Buffer>, ids: &Self::Ids, out: ViewMut<'_, Self::Buffer>);
     /// `table[ids[i]] += rows[i]`: the gradient of [`Device::gather_rows`].
-    fn scatter_add_rows(&self, rows: View<'_, Self::Buffer>, ids: &Self::Ids, table: ViewMut<'_, Self::Buffer>);
+    fn scatter_add_rows(
+        &self,
+        rows: View<'_, Self::Buffer>,
+        ids: &Self::Ids,
+        table: ViewMut<'_, Self::Buffer>,
+    );
     /// `table[ids[i]] = rows[i]`; the ids are distinct.
     fn scatter_rows(&self, rows: View<'_, Self::Buffer>, ids: &Self::Ids, table: ViewMut<'_, Self::Buffer>);
 
@@ -324,9 +333,20 @@ pub trait Device: Clone + Send + Sync + 'static {
     );
 
     /// `out = silu(gate) * up`.
-    fn swiglu(&self, gate: View<'_, Self::Buffer>, up: View<'_, Self::Buffer>, out: ViewMut<'_, Self::Buffer>);
+    fn swiglu(
+        &self,
+        gate: View<'_, Self::Buffer>,
+        up: View<'_, Self::Buffer>,
+        out: ViewMut<'_, Self::Buffer>,
+    );
     /// Replaces gate and up, which lie in one buffer, by their gradients.
-    fn swiglu_backward(&self, d_out: View<'_, Self::Buffer>, gate_up: &mut Self::Buffer, gate: Matrix, up: Matrix);
+    fn swiglu_backward(
+        &self,
+        d_out: View<'_, Self::Buffer>,
+        gate_up: &mut Self::Buffer,
+        gate: Matrix,
+        up: Matrix,
+    );
 
     /// `out = beta * out + mask * x / (1 - rate)`, the mask drawn from `seed` and the element's place: the same call on
     /// a gradient is the backward pass.

@@ -13,7 +13,8 @@ mod tree;
 
 pub use cpu::{CpuBuffer, CpuDevice, CpuSpans};
 pub use device::{
-    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View, ViewMut,
+    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,
+    ViewMut,
 };
 pub use random::CounterRng;
 pub use reference::{ReferenceBuffer, ReferenceDevice};

@@ -20,7 +20,9 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TreeError {
     /// Segments must follow each other without gap or overlap.
-    #[error("segment {index} starts at token {found}, expected {expected}: segments must follow each other without gap or overlap")]
+    #[error(
+        "segment {index} starts at token {found}, expected {expected}: segments must follow each other without gap or overlap"
+    )]
     NotContiguous {
         /// Which segment.
         index: usize,
@@ -105,7 +107,12 @@ impl TokenTree {
                     _ => context.push(range),
                 }
             }
-            spans.push(QuerySpan { query_start: segment.start, len: segment.len, key_start: segment.start, context });
+            spans.push(QuerySpan {
+                query_start: segment.start,
+                len: segment.len,
+                key_start: segment.start,
+                context,
+            });
         }
         spans
     }
@@ -147,7 +154,8 @@ mod tests {
 
     #[test]
     fn gaps_and_late_parents_are_refused() {
-        let gap = vec![Segment { start: 0, len: 3, parent: None }, Segment { start: 4, len: 1, parent: None }];
+        let gap =
+            vec![Segment { start: 0, len: 3, parent: None }, Segment { start: 4, len: 1, parent: None }];
         assert_eq!(TokenTree::new(gap), Err(TreeError::NotContiguous { index: 1, found: 4, expected: 3 }));
         let late = vec![Segment { start: 0, len: 3, parent: Some(0) }];
         assert_eq!(TokenTree::new(late), Err(TreeError::ParentNotEarlier { index: 0, parent: 0 }));

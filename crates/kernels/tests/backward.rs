@@ -1,11 +1,17 @@
 //! Every backward of the reference device against central differences of its forward, in f64.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod common;
 
 use common::{buffer, check_gradients, normal64};
 use toolsmith_kernels::{
-    AttentionShape, Device, Direction, HeadRows, Matrix, QuerySpan, ReferenceBuffer, ReferenceDevice, RopeShape,
-    RopeStyle, Segment, TokenTree, Transpose, View, ViewMut,
+    AttentionShape, Device, Direction, HeadRows, Matrix, QuerySpan, ReferenceBuffer, ReferenceDevice,
+    RopeShape, RopeStyle, Segment, TokenTree, Transpose, View, ViewMut,
 };
 
 const DEVICE: ReferenceDevice = ReferenceDevice;
@@ -18,17 +24,23 @@ fn dot(a: &ReferenceBuffer, b: &[f64]) -> f64 {
 fn matmul() {
     // The product rule, for each way to transpose: this is how layers use it.
     let (m, n, k) = (3, 4, 5);
-    for (ta, tb) in [(Transpose::No, Transpose::Yes), (Transpose::No, Transpose::No), (Transpose::Yes, Transpose::No)] {
-        let at = |t, rows, cols| if t == Transpose::No { Matrix::dense(rows, cols) } else { Matrix::dense(cols, rows) };
+    for (ta, tb) in
+        [(Transpose::No, Transpose::Yes), (Transpose::No, Transpose::No), (Transpose::Yes, Transpose::No)]
+    {
+        let at = |t, rows, cols| {
+            if t == Transpose::No { Matrix::dense(rows, cols) } else { Matrix::dense(cols, rows) }
+        };
         let (a_at, b_at, c_at) = (at(ta, m, k), at(tb, k, n), Matrix::dense(m, n));
         let inputs = [normal64(1, m * k), normal64(2, k * n)];
         let d_c = normal64(3, m * n);
-        let product = |a: &ReferenceBuffer, at: Matrix, ta, b: &ReferenceBuffer, bt: Matrix, tb, to: Matrix| {
-            let mut c = DEVICE.zeros(to.rows * to.cols);
-            DEVICE.matmul(0.5, View::new(a, at), ta, View::new(b, bt), tb, 0.0, ViewMut::new(&mut c, to));
-            c
-        };
-        let loss = |x: &[Vec<f64>]| dot(&product(&buffer(&x[0]), a_at, ta, &buffer(&x[1]), b_at, tb, c_at), &d_c);
+        let product =
+            |a: &ReferenceBuffer, at: Matrix, ta, b: &ReferenceBuffer, bt: Matrix, tb, to: Matrix| {
+                let mut c = DEVICE.zeros(to.rows * to.cols);
+                DEVICE.matmul(0.5, View::new(a, at), ta, View::new(b, bt), tb, 0.0, ViewMut::new(&mut c, to));
+                c
+            };
+        let loss =
+            |x: &[Vec<f64>]| dot(&product(&buffer(&x[0]), a_at, ta, &buffer(&x[1]), b_at, tb, c_at), &d_c);
         let (a, b, d) = (buffer(&inputs[0]), buffer(&inputs[1]), buffer(&d_c));
         let flip = |t| if t == Transpose::No { Transpose::Yes } else { Transpose::No };
         let d_a = match ta {
@@ -58,7 +70,14 @@ fn rms_norm() {
     let (mut d_x, mut d_weight) = (DEVICE.zeros(18), DEVICE.zeros(6));
     let (x, weight, d) = (buffer(&inputs[0]), buffer(&inputs[1]), buffer(&d_y));
     let to = ViewMut::new(&mut d_x, at);
-    DEVICE.rms_norm_backward(View::new(&x, at), &weight, &inverse, View::new(&d, at), to, Some(&mut d_weight));
+    DEVICE.rms_norm_backward(
+        View::new(&x, at),
+        &weight,
+        &inverse,
+        View::new(&d, at),
+        to,
+        Some(&mut d_weight),
+    );
     check_gradients("rms_norm", &inputs, |x| dot(&forward(x).0, &d_y), &[d_x.values, d_weight.values]);
 }
 
@@ -96,7 +115,14 @@ fn rope() {
         let shape = RopeShape { heads: 2, head_dim: 6, rotary_dim: 4, style };
         let turn = |values: &[f64], direction| {
             let mut x = buffer(values);
-            DEVICE.rope(shape, direction, &vec![1, 3, 0], &buffer(&cos), &buffer(&sin), ViewMut::new(&mut x, at));
+            DEVICE.rope(
+                shape,
+                direction,
+                &vec![1, 3, 0],
+                &buffer(&cos),
+                &buffer(&sin),
+                ViewMut::new(&mut x, at),
+            );
             x
         };
         let gradient = turn(&d_y, Direction::Backward).values;
@@ -108,7 +134,13 @@ fn rope() {
 #[test]
 fn attention() {
     let segment = |start, len, parent| Segment { start, len, parent };
-    let segments = vec![segment(0, 2, None), segment(2, 2, Some(0)), segment(4, 1, Some(1)), segment(5, 2, Some(0)), segment(7, 2, None)];
+    let segments = vec![
+        segment(0, 2, None),
+        segment(2, 2, Some(0)),
+        segment(4, 1, Some(1)),
+        segment(5, 2, Some(0)),
+        segment(7, 2, None),
+    ];
     let tree = TokenTree::new(segments).unwrap();
     let spans: Vec<QuerySpan> = tree.spans();
     let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 3, scale: 0.7 };
@@ -177,6 +209,11 @@ fn log_probabilities() {
     };
     let (_, log_sum_exp) = forward(&inputs);
     let mut gradient = buffer(&inputs[0]);
-    DEVICE.log_probabilities_backward(rows(), &buffer(&weights), &log_sum_exp, ViewMut::new(&mut gradient, at));
+    DEVICE.log_probabilities_backward(
+        rows(),
+        &buffer(&weights),
+        &log_sum_exp,
+        ViewMut::new(&mut gradient, at),
+    );
     check_gradients("log_probabilities", &inputs, |x| -dot(&forward(x).0, &weights), &[gradient.values]);
 }

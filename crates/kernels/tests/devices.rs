@@ -1,4 +1,10 @@
 //! The fast device against the reference device, operation by operation, and the same result for any number of threads.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod common;
 
@@ -22,17 +28,32 @@ impl Case for Matmul {
         let a = device.upload(&normal(1, a_at.end() + 1));
         let b = device.upload(&normal(2, b_at.end() + 1));
         let mut c = device.upload(&normal(3, c_at.end() + 1));
-        device.matmul(0.3, View::new(&a, a_at), ta, View::new(&b, b_at), tb, beta, ViewMut::new(&mut c, c_at));
+        device.matmul(
+            0.3,
+            View::new(&a, a_at),
+            ta,
+            View::new(&b, b_at),
+            tb,
+            beta,
+            ViewMut::new(&mut c, c_at),
+        );
         vec![read(device, &c)]
     }
 }
 
 #[test]
 fn matmul() {
-    let ways = [(Transpose::No, Transpose::Yes), (Transpose::No, Transpose::No), (Transpose::Yes, Transpose::No), (Transpose::Yes, Transpose::Yes)];
+    let ways = [
+        (Transpose::No, Transpose::Yes),
+        (Transpose::No, Transpose::No),
+        (Transpose::Yes, Transpose::No),
+        (Transpose::Yes, Transpose::Yes),
+    ];
     for (ta, tb) in ways {
         for beta in [0.0, 1.0, 0.5] {
-            for (m, n, k) in [(1, 1, 1), (7, 5, 3), (1, 40, 16), (33, 1, 20), (130, 70, 90), (3, 4, 0), (200, 128, 64)] {
+            for (m, n, k) in
+                [(1, 1, 1), (7, 5, 3), (1, 40, 16), (33, 1, 20), (130, 70, 90), (3, 4, 0), (200, 128, 64)]
+            {
                 compare(&format!("matmul {m} {n} {k} {ta:?} {tb:?} {beta}"), &Matmul(m, n, k, ta, tb, beta));
             }
         }
@@ -109,9 +130,17 @@ impl Case for Norm {
         let weight = device.upload(&normal(3, cols));
         let (mut y, mut inverse) = (device.zeros(rows * cols), device.zeros(rows));
         device.rms_norm(1e-5, View::new(&x, at), &weight, ViewMut::new(&mut y, at), &mut inverse);
-        let (mut d_x, mut d_weight) = (device.upload(&normal(4, rows * cols)), device.upload(&normal(5, cols)));
+        let (mut d_x, mut d_weight) =
+            (device.upload(&normal(4, rows * cols)), device.upload(&normal(5, cols)));
         let to = ViewMut::new(&mut d_x, at);
-        device.rms_norm_backward(View::new(&x, at), &weight, &inverse, View::new(&d_y, at), to, Some(&mut d_weight));
+        device.rms_norm_backward(
+            View::new(&x, at),
+            &weight,
+            &inverse,
+            View::new(&d_y, at),
+            to,
+            Some(&mut d_weight),
+        );
         [&y, &inverse, &d_x, &d_weight].map(|buffer| read(device, buffer)).to_vec()
     }
 }
@@ -167,10 +196,31 @@ impl Case for Attention {
         let (mut out, mut log_sum_exp) = (device.zeros(tokens * wide), device.zeros(tokens * heads));
         let spans = device.upload_spans(&tree.spans());
         let of = |at| View::new(&qkv, at);
-        device.attention(self.shape, &spans, of(q), of(k), of(v), ViewMut::new(&mut out, out_at), &mut log_sum_exp);
+        device.attention(
+            self.shape,
+            &spans,
+            of(q),
+            of(k),
+            of(v),
+            ViewMut::new(&mut out, out_at),
+            &mut log_sum_exp,
+        );
         let mut d_qkv = device.upload(&normal(3, tokens * all.cols));
         let (kept, d) = (View::new(&out, out_at), View::new(&d_out, out_at));
-        device.attention_backward(self.shape, &spans, of(q), of(k), of(v), kept, &log_sum_exp, d, &mut d_qkv, q, k, v);
+        device.attention_backward(
+            self.shape,
+            &spans,
+            of(q),
+            of(k),
+            of(v),
+            kept,
+            &log_sum_exp,
+            d,
+            &mut d_qkv,
+            q,
+            k,
+            v,
+        );
         [&out, &log_sum_exp, &d_qkv].map(|buffer| read(device, buffer)).to_vec()
     }
 }
@@ -178,13 +228,29 @@ impl Case for Attention {
 #[test]
 fn attention_over_trees() {
     let segment = |start, len, parent| Segment { start, len, parent };
-    let small = vec![segment(0, 1, None), segment(1, 5, Some(0)), segment(6, 3, Some(1)), segment(9, 4, Some(0)), segment(13, 2, None)];
+    let small = vec![
+        segment(0, 1, None),
+        segment(1, 5, Some(0)),
+        segment(6, 3, Some(1)),
+        segment(9, 4, Some(0)),
+        segment(13, 2, None),
+    ];
     // Longer than a block of queries and a block of keys, with a context that is cut in two.
-    let large = vec![segment(0, 90, None), segment(90, 180, Some(0)), segment(270, 30, Some(0)), segment(300, 70, Some(1)), segment(370, 0, Some(1)), segment(370, 65, None)];
+    let large = vec![
+        segment(0, 90, None),
+        segment(90, 180, Some(0)),
+        segment(270, 30, Some(0)),
+        segment(300, 70, Some(1)),
+        segment(370, 0, Some(1)),
+        segment(370, 65, None),
+    ];
     for segments in [small, large] {
         for (heads, kv_heads, head_dim) in [(4, 2, 16), (3, 3, 8), (6, 1, 20)] {
             let shape = AttentionShape { heads, kv_heads, head_dim, scale: 0.5 };
-            compare(&format!("attention {heads} {kv_heads}"), &Attention { segments: segments.clone(), shape });
+            compare(
+                &format!("attention {heads} {kv_heads}"),
+                &Attention { segments: segments.clone(), shape },
+            );
         }
     }
 }
@@ -248,7 +314,13 @@ impl Case for Optimizer {
         for step in 1..=3 {
             let grad = device.upload(&normal(10 + step, len));
             let step = AdamWStep {
-                learning_rate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.1, step, grad_scale: 0.5,
+                learning_rate: 0.1,
+                beta1: 0.9,
+                beta2: 0.99,
+                epsilon: 1e-8,
+                weight_decay: 0.1,
+                step,
+                grad_scale: 0.5,
             };
             device.adamw(&step, &mut value, &grad, &mut m, &mut v);
         }
@@ -271,7 +343,13 @@ fn adamw_equals_pytorch() {
     let (mut m, mut v) = (device.zeros(2), device.zeros(2));
     for (step, grad) in [(1, [0.5, -1.0]), (2, [0.25, 3.0])] {
         let step = AdamWStep {
-            learning_rate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.1, step, grad_scale: 1.0,
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            step,
+            grad_scale: 1.0,
         };
         device.adamw(&step, &mut value, &device.upload(&grad), &mut m, &mut v);
     }

@@ -8,7 +8,8 @@ use std::time::Instant;
 use serde_json::json;
 use toolsmith_kernels::{AdamWStep, CpuDevice, Device};
 use toolsmith_model::{
-    Decoder, DecoderConfig, LoraConfig, TargetModules, Target, TokenBatch, TokenWeights, TrainMethod, TrainableModel,
+    Decoder, DecoderConfig, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod,
+    TrainableModel,
 };
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |index: usize, default: f64| arguments.get(index).map_or(Ok(default), |text| text.parse());
     let method = arguments.first().map_or("full", String::as_str);
     let (tokens, length, share) = (number(1, 4096.0)? as usize, number(2, 256.0)? as usize, number(3, 1.0)?);
-    let environment = |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    let environment =
+        |name: &str, default: u64| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
     let vocab = environment("VOCAB", 4096) as u32;
     let config = DecoderConfig::from_json(&json!({
         "model_type": "qwen2", "vocab_size": vocab, "hidden_size": environment("HIDDEN", 256),
@@ -46,7 +48,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut targets, mut first) = (Vec::new(), 0);
     for sample in &samples {
         let from = ((1.0 - share) * sample.len() as f64) as usize;
-        targets.extend((from..sample.len() - 1).map(|i| Target { row: (first + i) as u32, token: sample[i + 1] }));
+        targets.extend(
+            (from..sample.len() - 1).map(|i| Target { row: (first + i) as u32, token: sample[i + 1] }),
+        );
         first += sample.len();
     }
     let batch = TokenBatch::packed(&samples, targets);

@@ -38,7 +38,8 @@ fn attach<D: Device>(
         let shapes = [[config.r, linear.in_features], [linear.out_features, config.r]];
         let [a, b] = weights(&device, index, [&names[0], &names[1]], shapes)?;
         let [a_name, b_name] = names;
-        let tensor = |name, shape: [usize; 2], value| Tensor { name, shape: shape.to_vec(), value, grad: None };
+        let tensor =
+            |name, shape: [usize; 2], value| Tensor { name, shape: shape.to_vec(), value, grad: None };
         linear.adapter = Some(LoraWeights {
             a: tensor(a_name, shapes[0], a),
             b: tensor(b_name, shapes[1], b),
@@ -50,7 +51,8 @@ fn attach<D: Device>(
         index += 1;
     }
     if index == 0 {
-        let names: Vec<&str> = decoder.blocks.iter().flat_map(Block::linears).map(last_part).take(7).collect();
+        let names: Vec<&str> =
+            decoder.blocks.iter().flat_map(Block::linears).map(last_part).take(7).collect();
         return Err(wrong(
             "target_modules",
             format!("{:?} meets no linear layer; this model has {}", config.target_modules, names.join(", ")),
@@ -135,7 +137,11 @@ pub(crate) fn load_into<D: Device>(decoder: &mut Decoder<D>, dir: &Path) -> Resu
             "r",
             format!(
                 "{} has r {} and lora_alpha {}, the adapter in training r {} and lora_alpha {}",
-                dir.display(), found.r, found.lora_alpha, attached.r, attached.lora_alpha
+                dir.display(),
+                found.r,
+                found.lora_alpha,
+                attached.r,
+                attached.lora_alpha
             ),
         ));
     }
@@ -156,7 +162,10 @@ fn open(dir: &Path) -> Result<WeightFiles, ModelError> {
     if !path.exists() && dir.join("adapter_model.bin").exists() {
         return Err(wrong(
             WEIGHTS,
-            format!("{} holds a pickle (adapter_model.bin) only; save the adapter again as safetensors", dir.display()),
+            format!(
+                "{} holds a pickle (adapter_model.bin) only; save the adapter again as safetensors",
+                dir.display()
+            ),
         ));
     }
     WeightFiles::open_file(&path)
@@ -219,8 +228,19 @@ fn read_config(dir: &Path) -> Result<LoraConfig, ModelError> {
     let neutral = [Value::Null, json!(false), json!("none"), json!({}), json!([])];
     // Keys that say what we read below, or nothing about the arithmetic.
     let understood = [
-        "peft_type", "task_type", "base_model_name_or_path", "r", "lora_alpha", "lora_dropout", "target_modules",
-        "inference_mode", "init_lora_weights", "auto_mapping", "revision", "peft_version", "megatron_core",
+        "peft_type",
+        "task_type",
+        "base_model_name_or_path",
+        "r",
+        "lora_alpha",
+        "lora_dropout",
+        "target_modules",
+        "inference_mode",
+        "init_lora_weights",
+        "auto_mapping",
+        "revision",
+        "peft_version",
+        "megatron_core",
         "qalora_group_size",
     ];
     let entries = json.as_object().into_iter().flatten();
@@ -240,7 +260,10 @@ fn read_config(dir: &Path) -> Result<LoraConfig, ModelError> {
         }
         other => {
             let found = other.unwrap_or(&Value::Null);
-            return Err(wrong("target_modules", format!("found {found}, expected a list of layer names or \"all-linear\"")));
+            return Err(wrong(
+                "target_modules",
+                format!("found {found}, expected a list of layer names or \"all-linear\""),
+            ));
         }
     };
     let r = number("r")?;
@@ -248,7 +271,8 @@ fn read_config(dir: &Path) -> Result<LoraConfig, ModelError> {
         return Err(wrong("r", format!("found {r}, expected a whole number from 1 to 65536")));
     }
     let lora_dropout = json.get("lora_dropout").map_or(Ok(0.0), |_| number("lora_dropout"))? as f32;
-    let config = LoraConfig { r: r as usize, lora_alpha: number("lora_alpha")? as f32, lora_dropout, target_modules };
+    let config =
+        LoraConfig { r: r as usize, lora_alpha: number("lora_alpha")? as f32, lora_dropout, target_modules };
     check(&config)?;
     Ok(config)
 }

@@ -96,7 +96,13 @@ impl<D: Device> Block<D> {
         let epsilon = config.rms_norm_eps;
 
         let normed = ViewMut::new(&mut scratch.sides.normed, stream);
-        device.rms_norm(epsilon, View::new(input, stream), &self.input_norm.value, normed, &mut kept.input_inverse_rms);
+        device.rms_norm(
+            epsilon,
+            View::new(input, stream),
+            &self.input_norm.value,
+            normed,
+            &mut kept.input_inverse_rms,
+        );
         let mut low = kept.low.iter_mut();
         let normed = View::new(&scratch.sides.normed, stream);
         side_by_side(&self.qkv, pass, normed, &mut kept.qkv, &mut low, &mut scratch.sides.lora);
@@ -181,7 +187,8 @@ impl<D: Device> Block<D> {
 
         let attended = context.matrix(config.query_size());
         let (x, d_y) = (View::new(&kept.attention, attended), View::new(gradient, stream));
-        let reaches_attention = to_input || self.input_norm.grad.is_some() || self.qkv.iter_mut().any(is_trained);
+        let reaches_attention =
+            to_input || self.input_norm.grad.is_some() || self.qkv.iter_mut().any(is_trained);
         let d_x = reaches_attention.then(|| (0.0, ViewMut::new(&mut scratch.d_attention, attended)));
         self.output.backward(pass, x, d_y, d_x, &kept.low[first_mlp - 1], &mut scratch.sides.lora);
         if !reaches_attention {
@@ -241,15 +248,17 @@ impl<D: Device> Block<D> {
 
     /// All plain weights (adapters are not among them).
     pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<D>> {
-        let linears = self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.gate_up).chain([&mut self.down]);
-        [&mut self.input_norm, &mut self.middle_norm].into_iter().chain(
-            linears.flat_map(|linear| std::iter::once(&mut linear.weight).chain(linear.bias.as_mut())),
-        )
+        let linears =
+            self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.gate_up).chain([&mut self.down]);
+        [&mut self.input_norm, &mut self.middle_norm]
+            .into_iter()
+            .chain(linears.flat_map(|linear| std::iter::once(&mut linear.weight).chain(linear.bias.as_mut())))
     }
 
     /// The trained tensors.
     pub(crate) fn parameters(&mut self) -> impl Iterator<Item = Parameter<'_, D>> {
-        let linears = self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.gate_up).chain([&mut self.down]);
+        let linears =
+            self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.gate_up).chain([&mut self.down]);
         [&mut self.input_norm, &mut self.middle_norm]
             .into_iter()
             .filter_map(Tensor::parameter)

@@ -20,7 +20,8 @@ pub enum ModelFamily {
 }
 
 impl ModelFamily {
-    const ALL: [(Self, &'static str); 3] = [(Self::Llama, "llama"), (Self::Qwen2, "qwen2"), (Self::Glm, "glm")];
+    const ALL: [(Self, &'static str); 3] =
+        [(Self::Llama, "llama"), (Self::Qwen2, "qwen2"), (Self::Glm, "glm")];
 
     /// The `model_type` of config.json.
     #[must_use]
@@ -104,15 +105,20 @@ impl DecoderConfig {
             Some(size) => size,
             None if hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
             None => {
-                return Err(config("num_attention_heads", format!(
-                    "found {num_attention_heads}, which does not divide hidden_size {hidden_size}; give `head_dim` or mend one of them"
-                )));
+                return Err(config(
+                    "num_attention_heads",
+                    format!(
+                        "found {num_attention_heads}, which does not divide hidden_size {hidden_size}; give `head_dim` or mend one of them"
+                    ),
+                ));
             }
         };
         if !num_attention_heads.is_multiple_of(num_key_value_heads) {
             return Err(config(
                 "num_key_value_heads",
-                format!("found {num_key_value_heads}, expected a divisor of num_attention_heads {num_attention_heads}"),
+                format!(
+                    "found {num_key_value_heads}, expected a divisor of num_attention_heads {num_attention_heads}"
+                ),
             ));
         }
         let rotary_factor = read.rope_number("partial_rotary_factor")?.unwrap_or(match family {
@@ -123,7 +129,9 @@ impl DecoderConfig {
         if rotary_dim == 0 || rotary_dim > head_dim || rotary_dim % 2 == 1 {
             return Err(config(
                 "partial_rotary_factor",
-                format!("{rotary_factor} of head_dim {head_dim} is {rotary_dim}; expected an even number from 2 to {head_dim}"),
+                format!(
+                    "{rotary_factor} of head_dim {head_dim} is {rotary_dim}; expected an even number from 2 to {head_dim}"
+                ),
             ));
         }
         let attention_bias = read.flag("attention_bias")?;
@@ -230,7 +238,8 @@ impl Reader<'_> {
     }
 
     fn size(&self, key: &'static str) -> Result<usize, ModelError> {
-        self.optional_size(key)?.ok_or_else(|| config(key, "missing; expected a whole number of at least 1".to_owned()))
+        self.optional_size(key)?
+            .ok_or_else(|| config(key, "missing; expected a whole number of at least 1".to_owned()))
     }
 
     fn optional_size(&self, key: &'static str) -> Result<Option<usize>, ModelError> {
@@ -264,7 +273,9 @@ impl Reader<'_> {
     }
 
     fn refuse_what_is_not_done(&self) -> Result<(), ModelError> {
-        if let Some(value) = self.get("hidden_act").filter(|value| !matches!(value.as_str(), Some("silu" | "swish"))) {
+        if let Some(value) =
+            self.get("hidden_act").filter(|value| !matches!(value.as_str(), Some("silu" | "swish")))
+        {
             return Err(unsupported("hidden_act", value, "; only \"silu\""));
         }
         for key in ["rope_scaling", "rope_parameters"] {
@@ -277,9 +288,10 @@ impl Reader<'_> {
         if self.flag("use_sliding_window")? == Some(true) {
             return Err(unsupported("use_sliding_window", true, "; every token must see all before it"));
         }
-        let other_layer = self.get("layer_types").and_then(Value::as_array).and_then(|layers| {
-            layers.iter().find(|layer| layer.as_str() != Some("full_attention"))
-        });
+        let other_layer = self
+            .get("layer_types")
+            .and_then(Value::as_array)
+            .and_then(|layers| layers.iter().find(|layer| layer.as_str() != Some("full_attention")));
         if let Some(layer) = other_layer {
             return Err(unsupported("layer_types", layer, "; only \"full_attention\""));
         }
@@ -325,7 +337,10 @@ mod tests {
             "rope_parameters": {"rope_theta": 5000.0, "rope_type": "default", "partial_rotary_factor": 0.5}
         });
         let config = DecoderConfig::from_json(&json).unwrap();
-        assert_eq!((config.rotary_dim, config.rope_style, config.rope_theta), (8, RopeStyle::Interleaved, 5000.0));
+        assert_eq!(
+            (config.rotary_dim, config.rope_style, config.rope_theta),
+            (8, RopeStyle::Interleaved, 5000.0)
+        );
         assert!(config.qkv_bias && !config.output_bias);
         assert_eq!(config.mlp_layout, MlpLayout::Fused);
     }
@@ -355,6 +370,8 @@ mod tests {
         }
         let mut json = qwen2();
         json.as_object_mut().unwrap().remove("num_hidden_layers");
-        assert!(DecoderConfig::from_json(&json).unwrap_err().to_string().contains("`num_hidden_layers`: missing"));
+        assert!(
+            DecoderConfig::from_json(&json).unwrap_err().to_string().contains("`num_hidden_layers`: missing")
+        );
     }
 }

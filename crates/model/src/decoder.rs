@@ -47,12 +47,14 @@ impl<D: Device> Decoder<D> {
         let config = DecoderConfig::from_json(&weights::read_json(&dir.join("config.json"))?)?;
         let files = WeightFiles::open(dir)?;
         let tied = config.tie_word_embeddings;
-        let decoder = Self::build(config, device, &mut |device, name, shape| {
+        let decoder = Self::build(config, device, |device: &D, name: &str, shape: &[usize]| {
             Ok(device.upload(&files.tensor(name, shape)?))
         })?;
         let known: Vec<&str> = decoder.tensors().map(|tensor| tensor.name.as_str()).collect();
         files.refuse_unknown(|name| {
-            known.contains(&name) || (tied && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")
+            known.contains(&name)
+                || (tied && name == "lm_head.weight")
+                || name.ends_with("rotary_emb.inv_freq")
         })?;
         Ok(decoder)
     }
@@ -62,19 +64,21 @@ impl<D: Device> Decoder<D> {
         let rng = CounterRng::new(seed);
         let deviation = config.initializer_range;
         let mut stream = 0;
-        let built = Self::build::<std::convert::Infallible>(config, device, &mut |device, name, shape| {
-            let len: usize = shape.iter().product();
-            stream += 1;
-            let rng = rng.stream(stream);
-            Ok(match shape {
-                [_] if name.ends_with(".bias") => device.zeros(len),
-                [_] => device.upload(&vec![1.0; len]),
-                _ => {
-                    let values: Vec<f32> = (0..len as u64).map(|i| (deviation * rng.normal(i)) as f32).collect();
-                    device.upload(&values)
-                }
-            })
-        });
+        let built: Result<Self, std::convert::Infallible> =
+            Self::build(config, device, |device: &D, name: &str, shape: &[usize]| {
+                let len: usize = shape.iter().product();
+                stream += 1;
+                let rng = rng.stream(stream);
+                Ok(match shape {
+                    [_] if name.ends_with(".bias") => device.zeros(len),
+                    [_] => device.upload(&vec![1.0; len]),
+                    _ => {
+                        let values: Vec<f32> =
+                            (0..len as u64).map(|i| (deviation * rng.normal(i)) as f32).collect();
+                        device.upload(&values)
+                    }
+                })
+            });
         match built {
             Ok(decoder) => decoder,
             Err(never) => match never {},
@@ -85,7 +89,7 @@ impl<D: Device> Decoder<D> {
     fn build<E>(
         config: DecoderConfig,
         device: D,
-        weight: &mut dyn FnMut(&D, &str, &[usize]) -> Result<D::Buffer, E>,
+        mut weight: impl FnMut(&D, &str, &[usize]) -> Result<D::Buffer, E>,
     ) -> Result<Self, E> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, key) = (config.query_size(), config.key_value_size());
@@ -122,7 +126,9 @@ impl<D: Device> Decoder<D> {
         }
         let norm = tensor("model.norm.weight".to_owned(), vec![hidden])?;
         let untied = !config.tie_word_embeddings;
-        let head = untied.then(|| tensor("lm_head.weight".to_owned(), vec![config.vocab_size, hidden])).transpose()?;
+        let head = untied
+            .then(|| tensor("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]))
+            .transpose()?;
         Ok(Self { device, config, embedding, blocks, norm, head, adapter: None })
     }
 
@@ -134,7 +140,8 @@ impl<D: Device> Decoder<D> {
         if self.adapter.is_some() {
             return Err(ModelError::Adapter {
                 key: "save".to_owned(),
-                detail: "the model has an adapter attached; merge it first, or save the adapter alone".to_owned(),
+                detail: "the model has an adapter attached; merge it first, or save the adapter alone"
+                    .to_owned(),
             });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::write(dir))?;

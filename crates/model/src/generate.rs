@@ -143,7 +143,9 @@ pub fn generate<D: Device>(
 fn check_prompts(prompts: &[Vec<u32>], vocab_size: usize) -> Result<(), ModelError> {
     for (index, prompt) in prompts.iter().enumerate() {
         if prompt.is_empty() {
-            return Err(ModelError::Generation(format!("prompt {index} is empty; it needs at least one token")));
+            return Err(ModelError::Generation(format!(
+                "prompt {index} is empty; it needs at least one token"
+            )));
         }
         if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocab_size) {
             return Err(ModelError::Generation(format!(
@@ -169,11 +171,18 @@ impl<'a> Sequence<'a> {
         Self { prompt, ids: Vec::new(), seen: Vec::new(), own: OwnRows::default(), stop_reason: None }
     }
 
-    fn choose(&mut self, index: usize, logits: &mut [f32], options: &GenerationOptions) -> Result<u32, ModelError> {
+    fn choose(
+        &mut self,
+        index: usize,
+        logits: &mut [f32],
+        options: &GenerationOptions,
+    ) -> Result<u32, ModelError> {
         let draw = CounterRng::new(options.seed).stream(index as u64).uniform(self.ids.len() as u64);
         let seen = self.prompt.iter().chain(&self.ids).copied();
         let id = choose(logits, options, seen, draw).ok_or_else(|| {
-            ModelError::Generation("the model's logits are not finite numbers; its weights are damaged".to_owned())
+            ModelError::Generation(
+                "the model's logits are not finite numbers; its weights are damaged".to_owned(),
+            )
         })?;
         self.ids.push(id);
         Ok(id)
@@ -328,6 +337,14 @@ impl<D: Device> Decoder<D> {
         let matrix = &self.head.as_ref().unwrap_or(&self.embedding).value;
         let matrix = View::new(matrix, Matrix::dense(config.vocab_size, config.hidden_size));
         let logits = ViewMut::new(&mut buffers.logits, Matrix::dense(rows.len(), config.vocab_size));
-        device.matmul(1.0, View::new(&buffers.normed, at), Transpose::No, matrix, Transpose::Yes, 0.0, logits);
+        device.matmul(
+            1.0,
+            View::new(&buffers.normed, at),
+            Transpose::No,
+            matrix,
+            Transpose::Yes,
+            0.0,
+            logits,
+        );
     }
 }

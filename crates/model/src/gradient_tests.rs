@@ -1,11 +1,18 @@
 //! Gradients of whole models against central differences in f64: every family's features, full and LoRA, over a tree
 //! of segments with several targets a row.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use serde_json::{Value, json};
 use toolsmith_kernels::{ReferenceDevice, Segment, TokenTree};
 
 use crate::{
-    Decoder, DecoderConfig, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod, TrainableModel,
+    Decoder, DecoderConfig, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod,
+    TrainableModel,
 };
 
 const STEP: f64 = 1e-5;
@@ -13,14 +20,27 @@ const STEP: f64 = 1e-5;
 /// A shared prompt of three tokens, two branches, one of which branches again, and a sample by itself.
 fn batch() -> TokenBatch {
     let segment = |start, len, parent| Segment { start, len, parent };
-    let segments =
-        vec![segment(0, 3, None), segment(3, 2, Some(0)), segment(5, 2, Some(0)), segment(7, 1, Some(2)), segment(8, 3, None)];
+    let segments = vec![
+        segment(0, 3, None),
+        segment(3, 2, Some(0)),
+        segment(5, 2, Some(0)),
+        segment(7, 1, Some(2)),
+        segment(8, 3, None),
+    ];
     let target = |row, token| Target { row, token };
     TokenBatch {
         input_ids: vec![1, 5, 2, 7, 3, 4, 0, 9, 8, 8, 6],
         position_ids: vec![0, 1, 2, 3, 4, 3, 4, 5, 0, 1, 2],
         tree: TokenTree::new(segments).unwrap(),
-        targets: vec![target(9, 6), target(2, 7), target(2, 4), target(3, 3), target(7, 10), target(0, 5), target(2, 7)],
+        targets: vec![
+            target(9, 6),
+            target(2, 7),
+            target(2, 4),
+            target(3, 3),
+            target(7, 10),
+            target(0, 5),
+            target(2, 7),
+        ],
     }
 }
 

@@ -73,7 +73,13 @@ impl<D: Device> Head<'_, D> {
     }
 
     /// Chooses and normalises the supervised rows of `hidden`.
-    fn choose(&self, pass: &Pass<'_, D>, hidden: &D::Buffer, targets: &HeadTargets<D>, buffers: &mut HeadBuffers<D>) {
+    fn choose(
+        &self,
+        pass: &Pass<'_, D>,
+        hidden: &D::Buffer,
+        targets: &HeadTargets<D>,
+        buffers: &mut HeadBuffers<D>,
+    ) {
         let (device, size) = (pass.device, self.config.hidden_size);
         let rows = Matrix::dense(targets.count, size);
         let stream = View::new(hidden, Matrix::dense(pass.tokens, size));
@@ -86,7 +92,15 @@ impl<D: Device> Head<'_, D> {
         let at = Matrix::dense(rows, self.config.vocab_size);
         let x = Matrix::dense(first_row + rows, self.config.hidden_size).rows(first_row, rows);
         let (x, matrix) = (View::new(&buffers.normed, x), View::new(&self.matrix.value, self.at()));
-        device.matmul(1.0, x, Transpose::No, matrix, Transpose::Yes, 0.0, ViewMut::new(&mut buffers.logits, at));
+        device.matmul(
+            1.0,
+            x,
+            Transpose::No,
+            matrix,
+            Transpose::Yes,
+            0.0,
+            ViewMut::new(&mut buffers.logits, at),
+        );
         at
     }
 
@@ -127,7 +141,12 @@ impl<D: Device> Head<'_, D> {
         for (first_row, rows) in chunks(targets.count, buffers.chunk) {
             let logits = self.logits(pass.device, first_row, rows, buffers);
             let logits = View::new(&buffers.logits, logits);
-            pass.device.log_probabilities(targets.chunk(first_row), logits, &mut logprobs, &mut buffers.log_sum_exp);
+            pass.device.log_probabilities(
+                targets.chunk(first_row),
+                logits,
+                &mut logprobs,
+                &mut buffers.log_sum_exp,
+            );
         }
         logprobs
     }
@@ -175,12 +194,12 @@ impl<D: Device> Head<'_, D> {
                 self.chunk_backward(device, targets.chunk(first_row), at, &weights, buffers);
             }
         }
-        self.to_stream(pass, targets, buffers, d_hidden);
+        self.stream_gradient(pass, targets, buffers, d_hidden);
         Ok(logprobs)
     }
 
-    /// From the gradient of the normalised rows to that of the residual stream.
-    fn to_stream(
+    /// Turns the gradient of the normalised rows into that of the residual stream.
+    fn stream_gradient(
         &mut self,
         pass: &Pass<'_, D>,
         targets: &HeadTargets<D>,
@@ -224,7 +243,9 @@ fn sorted_weights<D: Device>(
 ) -> Result<D::Buffer, ModelError> {
     if weights.len() != targets.order.len() {
         let (found, expected) = (weights.len(), targets.order.len());
-        return Err(ModelError::Batch(format!("{found} token weights for {expected} targets; give one for each")));
+        return Err(ModelError::Batch(format!(
+            "{found} token weights for {expected} targets; give one for each"
+        )));
     }
     let sorted: Vec<f32> = targets.order.iter().map(|&index| weights[index]).collect();
     Ok(device.upload(&sorted))

@@ -122,11 +122,20 @@ impl<D: Device> Linear<D> {
         let mut d_x = d_x;
         if let Some((beta, d_x)) = &mut d_x {
             let weight = View::new(&self.weight.value, weight_at);
-            device.matmul(1.0, d_y, Transpose::No, weight, Transpose::No, *beta, ViewMut::new(d_x.buffer, d_x.at));
+            device.matmul(
+                1.0,
+                d_y,
+                Transpose::No,
+                weight,
+                Transpose::No,
+                *beta,
+                ViewMut::new(d_x.buffer, d_x.at),
+            );
         }
         let Some(lora) = &mut self.adapter else { return };
         let low_at = Matrix::dense(pass.tokens, lora.rank);
-        let (a_at, b_at) = (Matrix::dense(lora.rank, self.in_features), Matrix::dense(self.out_features, lora.rank));
+        let (a_at, b_at) =
+            (Matrix::dense(lora.rank, self.in_features), Matrix::dense(self.out_features, lora.rank));
         let d_low = &mut scratch.narrow;
         let b = View::new(&lora.b.value, b_at);
         device.matmul(lora.scale, d_y, Transpose::No, b, Transpose::No, 0.0, ViewMut::new(d_low, low_at));

@@ -51,10 +51,11 @@ mod tests {
 
     #[test]
     fn every_prompt_is_the_path_to_its_node() {
-        let prompts: Vec<Vec<u32>> = [&[1, 2, 3, 4][..], &[1, 2], &[1, 2, 3, 5], &[9], &[1, 2, 3, 4], &[1, 2, 3, 4, 7]]
-            .iter()
-            .map(|prompt| prompt.to_vec())
-            .collect();
+        let prompts: Vec<Vec<u32>> =
+            [&[1, 2, 3, 4][..], &[1, 2], &[1, 2, 3, 5], &[9], &[1, 2, 3, 4], &[1, 2, 3, 4, 7]]
+                .iter()
+                .map(|prompt| prompt.to_vec())
+                .collect();
         let (nodes, ends) = prefix_tree(&prompts);
         for (prompt, &end) in prompts.iter().zip(&ends) {
             let (mut path, mut at) = (Vec::new(), Some(end));

@@ -19,7 +19,8 @@ pub(crate) fn choose(
         penalise(logits, options.repetition_penalty, seen);
     }
     // A NaN is larger than every number here, and so is found.
-    let (best, largest) = logits.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
+    let (best, largest) =
+        logits.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
     if !largest.is_finite() {
         return None;
     }

@@ -62,7 +62,11 @@ impl<D: Device> TrainableModel<D> {
     ///
     /// # Errors
     /// A batch that does not fit itself or the model.
-    pub fn forward_backward(&mut self, batch: &TokenBatch, weights: TokenWeights<'_>) -> Result<Vec<f32>, ModelError> {
+    pub fn forward_backward(
+        &mut self,
+        batch: &TokenBatch,
+        weights: TokenWeights<'_>,
+    ) -> Result<Vec<f32>, ModelError> {
         let targets = self.prepare(batch)?;
         let seed = self.dropout_seed();
         self.dropout_counter += 1;
@@ -146,7 +150,9 @@ impl<D: Device> TrainableModel<D> {
         batch.check(config.vocab_size)?;
         let last = batch.position_ids.iter().copied().max().unwrap_or(0);
         if last >= POSITIONS {
-            return Err(ModelError::Batch(format!("position {last} is beyond {POSITIONS}; is position_ids damaged?")));
+            return Err(ModelError::Batch(format!(
+                "position {last} is beyond {POSITIONS}; is position_ids damaged?"
+            )));
         }
         let targets = HeadTargets::new(device, &batch.targets);
         self.workspace.fit(device, config, batch.input_ids.len(), targets.rows(), last as usize + 1);

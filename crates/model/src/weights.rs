@@ -78,7 +78,10 @@ pub(crate) fn write_json(path: &Path, json: &Value) -> Result<(), ModelError> {
 }
 
 /// Lets `write` fill a file beside `path`, then gives it the final name; on failure nothing stays.
-pub(crate) fn write_whole(path: &Path, write: impl FnOnce(&Path) -> Result<(), ModelError>) -> Result<(), ModelError> {
+pub(crate) fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), ModelError>,
+) -> Result<(), ModelError> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".partial");
@@ -142,7 +145,8 @@ impl WeightFiles {
     }
 
     fn open_files(origin: &Path, paths: &[PathBuf]) -> Result<Self, ModelError> {
-        let files: Vec<WeightFile> = paths.iter().map(|path| WeightFile::open(path)).collect::<Result<_, _>>()?;
+        let files: Vec<WeightFile> =
+            paths.iter().map(|path| WeightFile::open(path)).collect::<Result<_, _>>()?;
         let names = |(index, file): (usize, &WeightFile)| {
             file.metadata.tensors().into_keys().map(move |name| (name, index)).collect::<Vec<_>>()
         };
@@ -171,10 +175,15 @@ impl WeightFiles {
         // The offsets were checked against the file's length when its header was read.
         let bytes = &file.bytes[file.data_start + start..file.data_start + end];
         match info.dtype {
-            Dtype::F32 => Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-            Dtype::BF16 => Ok(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect()),
+            Dtype::F32 => {
+                Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
+            }
+            Dtype::BF16 => {
+                Ok(bytes.chunks_exact(2).map(|b| bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect())
+            }
             Dtype::F16 => {
-                let halves: Vec<f16> = bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+                let halves: Vec<f16> =
+                    bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
                 Ok(halves.to_f32_vec())
             }
             other => Err(ModelError::TensorType {
@@ -206,7 +215,10 @@ impl WeightFiles {
 
 impl WeightFile {
     fn open(path: &Path) -> Result<Self, ModelError> {
-        let damaged = |error: SafeTensorError| ModelError::Safetensors { path: path.to_owned(), detail: error.to_string() };
+        let damaged = |error: SafeTensorError| ModelError::Safetensors {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        };
         let file = File::open(path).map_err(ModelError::read(path))?;
         #[expect(unsafe_code, reason = "weights of many GB must not be read twice into memory")]
         // SAFETY: the map is only read; as with any mapped file, another program that cuts the file short while it is
@@ -239,7 +251,9 @@ impl<D: Device> safetensors::View for Outgoing<'_, D> {
         Cow::Owned(match self.dtype {
             WeightType::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             WeightType::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
-            WeightType::Bf16 => values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect(),
+            WeightType::Bf16 => {
+                values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes()).collect()
+            }
         })
     }
 

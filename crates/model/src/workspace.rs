@@ -115,7 +115,14 @@ impl<D: Device> Workspace<D> {
     }
 
     /// Grows the buffers where a pass of `tokens` tokens and `rows` supervised rows needs more.
-    pub(crate) fn fit(&mut self, device: &D, config: &DecoderConfig, tokens: usize, rows: usize, positions: usize) {
+    pub(crate) fn fit(
+        &mut self,
+        device: &D,
+        config: &DecoderConfig,
+        tokens: usize,
+        rows: usize,
+        positions: usize,
+    ) {
         if tokens > self.tokens {
             let rope = std::mem::replace(&mut self.rope, RopeTable::new(device));
             let head = std::mem::replace(&mut self.head, empty_head(device));
@@ -131,7 +138,13 @@ impl<D: Device> Workspace<D> {
         self.rope.reach(device, config, positions);
     }
 
-    fn allocate(device: &D, config: &DecoderConfig, purpose: Purpose, rope: RopeTable<D>, tokens: usize) -> Self {
+    fn allocate(
+        device: &D,
+        config: &DecoderConfig,
+        purpose: Purpose,
+        rope: RopeTable<D>,
+        tokens: usize,
+    ) -> Self {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, qkv) = (config.query_size(), config.qkv_size());
         let (blocks, streams, rank, backward) = match purpose {
@@ -159,7 +172,10 @@ impl<D: Device> Workspace<D> {
                 sides: SideScratch {
                     normed: matrix(hidden),
                     d_normed: matrix(backward * hidden),
-                    lora: LoraScratch { wide: matrix(if rank > 0 { widest } else { 0 }), narrow: matrix(rank) },
+                    lora: LoraScratch {
+                        wide: matrix(if rank > 0 { widest } else { 0 }),
+                        narrow: matrix(rank),
+                    },
                 },
                 inner: matrix(inner),
                 d_inner: matrix(backward * inner),

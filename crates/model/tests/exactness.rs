@@ -1,9 +1,15 @@
 //! What must not change a result: packing, shared prefixes, threads, chunks, caches, merged adapters.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use serde_json::json;
 use toolsmith_kernels::{AdamWStep, CpuDevice, Device, Segment, TokenTree};
 use toolsmith_model::{
-    Decoder, DecoderConfig, GenerationOptions, LoraConfig, StopReason, TargetModules, Target, TokenBatch,
+    Decoder, DecoderConfig, GenerationOptions, LoraConfig, StopReason, Target, TargetModules, TokenBatch,
     TokenWeights, TrainMethod, TrainableModel, generate,
 };
 
@@ -23,7 +29,12 @@ fn full(family: &str) -> TrainableModel<CpuDevice> {
 }
 
 fn lora(lora_dropout: f32) -> TrainMethod {
-    TrainMethod::Lora(LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout, target_modules: TargetModules::AllLinear })
+    TrainMethod::Lora(LoraConfig {
+        r: 4,
+        lora_alpha: 8.0,
+        lora_dropout,
+        target_modules: TargetModules::AllLinear,
+    })
 }
 
 fn ids(seed: u32, len: usize) -> Vec<u32> {
@@ -111,7 +122,10 @@ fn shared_prefixes_equal_apart() {
         let positions = |branch: &[u32]| (prefix.len()..prefix.len() + branch.len()).map(|p| p as u32);
         let batch = TokenBatch {
             input_ids: [prefix.clone(), branches[0].clone(), branches[1].clone()].concat(),
-            position_ids: (0..prefix.len() as u32).chain(positions(&branches[0])).chain(positions(&branches[1])).collect(),
+            position_ids: (0..prefix.len() as u32)
+                .chain(positions(&branches[0]))
+                .chain(positions(&branches[1]))
+                .collect(),
             tree: TokenTree::new(segments).unwrap(),
             targets,
         };
@@ -129,7 +143,8 @@ fn threads_do_not_change_a_bit() {
         let mut model = TrainableModel::new(decoder("qwen2", &device), TrainMethod::Full, 0).unwrap();
         let samples = [ids(1, 300), ids(2, 40), ids(3, 160)];
         let batch = TokenBatch::packed(&samples, next_tokens(&samples.concat(), 0));
-        let logprobs = model.forward_backward(&batch, TokenWeights::Fixed(&weights(batch.targets.len()))).unwrap();
+        let logprobs =
+            model.forward_backward(&batch, TokenWeights::Fixed(&weights(batch.targets.len()))).unwrap();
         (logprobs, gradients(&mut model))
     };
     let one = run(1);
@@ -140,7 +155,8 @@ fn threads_do_not_change_a_bit() {
 fn weights_from_logprobs_equal_the_same_weights_given() {
     let sample = ids(4, 60);
     let batch = TokenBatch::packed(std::slice::from_ref(&sample), next_tokens(&sample, 0));
-    let objective = |logprobs: &[f32]| logprobs.iter().map(|logprob| logprob.exp() - 0.2).collect::<Vec<f32>>();
+    let objective =
+        |logprobs: &[f32]| logprobs.iter().map(|logprob| logprob.exp() - 0.2).collect::<Vec<f32>>();
     let (mut given, mut computed) = (full("llama"), full("llama"));
     let weights = objective(&given.logprobs(&batch).unwrap());
     let first = given.forward_backward(&batch, TokenWeights::Fixed(&weights)).unwrap();
@@ -167,19 +183,38 @@ fn an_unsupervised_token_changes_no_gradient_before_it() {
     let (mut long, mut short) = (full("qwen2"), full("qwen2"));
     let sample = ids(5, 40);
     let targets = || next_tokens(&sample[..20], 0);
-    long.forward_backward(&TokenBatch::packed(std::slice::from_ref(&sample), targets()), TokenWeights::Fixed(&weights(19))).unwrap();
-    short.forward_backward(&TokenBatch::packed(&[sample[..20].to_vec()], targets()), TokenWeights::Fixed(&weights(19))).unwrap();
+    long.forward_backward(
+        &TokenBatch::packed(std::slice::from_ref(&sample), targets()),
+        TokenWeights::Fixed(&weights(19)),
+    )
+    .unwrap();
+    short
+        .forward_backward(
+            &TokenBatch::packed(&[sample[..20].to_vec()], targets()),
+            TokenWeights::Fixed(&weights(19)),
+        )
+        .unwrap();
     assert_close(&gradients(&mut long), &gradients(&mut short), 1e-6);
 }
 
-fn update(model: &mut TrainableModel<CpuDevice>, moments: &mut Vec<[<CpuDevice as Device>::Buffer; 2]>, step: u64) {
+fn update(
+    model: &mut TrainableModel<CpuDevice>,
+    moments: &mut Vec<[<CpuDevice as Device>::Buffer; 2]>,
+    step: u64,
+) {
     let device = model.device().clone();
     let parameters = model.parameters_mut();
     if moments.is_empty() {
         moments.extend(parameters.iter().map(|p| [0; 2].map(|_| device.zeros(device.len(p.value)))));
     }
     let step = AdamWStep {
-        learning_rate: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, step, grad_scale: 1.0,
+        learning_rate: 0.01,
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        weight_decay: 0.0,
+        step,
+        grad_scale: 1.0,
     };
     for (parameter, [m, v]) in parameters.into_iter().zip(moments) {
         device.adamw(&step, parameter.value, parameter.grad, m, v);
@@ -189,21 +224,25 @@ fn update(model: &mut TrainableModel<CpuDevice>, moments: &mut Vec<[<CpuDevice a
 
 #[test]
 fn two_samples_can_be_learnt_by_heart_fully_and_with_an_adapter() {
-    for method in [TrainMethod::Full, lora(0.0)] {
+    // A frozen head cannot tell all tokens apart equally well, so the adapter keeps a little loss.
+    for (method, enough) in [(TrainMethod::Full, 0.01), (lora(0.0), 0.1)] {
         let mut model = TrainableModel::new(decoder("qwen2", &CpuDevice::new()), method, 7).unwrap();
         let samples = [ids(1, 20), ids(2, 12)];
         let targets = [next_tokens(&samples[0], 0), next_tokens(&samples[1], 20)].concat();
         let batch = TokenBatch::packed(&samples, targets);
         let count = batch.targets.len();
         let (mut moments, mut last) = (Vec::new(), 0.0);
-        for step in 1..=250 {
-            let logprobs = model.forward_backward(&batch, TokenWeights::Fixed(&vec![1.0 / count as f32; count])).unwrap();
+        for step in 1..=150 {
+            let logprobs = model
+                .forward_backward(&batch, TokenWeights::Fixed(&vec![1.0 / count as f32; count]))
+                .unwrap();
             last = -logprobs.iter().sum::<f32>() / count as f32;
             update(&mut model, &mut moments, step);
         }
-        assert!(last < 0.05, "loss {last} after 250 steps");
+        assert!(last < enough, "loss {last} after 150 steps");
         let options = GenerationOptions { max_new_tokens: 15, ..Default::default() };
-        let written = generate(model.decoder(), &[samples[0][..5].to_vec()], &options, &mut |_, _| ()).unwrap();
+        let written =
+            generate(model.decoder(), &[samples[0][..5].to_vec()], &options, &mut |_, _| ()).unwrap();
         assert_eq!(written[0].ids, samples[0][5..]);
     }
 }
@@ -251,7 +290,11 @@ fn dropout_masks_follow_the_seed_and_the_counter() {
     resumed.set_dropout_counter(1);
     assert_eq!(pass(&mut resumed), second);
     assert_ne!(pass(&mut start(2)), first);
-    assert_eq!(model.logprobs(&batch).unwrap(), start(3).logprobs(&batch).unwrap(), "evaluation has no dropout");
+    assert_eq!(
+        model.logprobs(&batch).unwrap(),
+        start(3).logprobs(&batch).unwrap(),
+        "evaluation has no dropout"
+    );
 }
 
 /// The likeliest next token after all of `ids`, from a full forward pass.
@@ -279,7 +322,8 @@ fn cached_generation_equals_full_forwards() {
         let options = GenerationOptions { max_new_tokens: 6, ..Default::default() };
         let device = CpuDevice::new();
         let mut heard = vec![Vec::new(); prompts.len()];
-        let written = generate(&decoder(family, &device), &prompts, &options, &mut |i, id| heard[i].push(id)).unwrap();
+        let written =
+            generate(&decoder(family, &device), &prompts, &options, &mut |i, id| heard[i].push(id)).unwrap();
         let mut model = full(family);
         for (prompt, generated) in prompts.iter().zip(&written) {
             let mut all = prompt.clone();
@@ -307,7 +351,8 @@ fn long_generations_take_rows_as_they_go_and_stop_ids_end_them() {
     // Stop where one of them wrote this id for the first time.
     let stop = free[1].ids[70];
     let stopping = GenerationOptions { stop_ids: vec![stop], ..sampled };
-    for (stopped, free) in generate(&decoder, &prompts, &stopping, &mut |_, _| ()).unwrap().iter().zip(&free) {
+    for (stopped, free) in generate(&decoder, &prompts, &stopping, &mut |_, _| ()).unwrap().iter().zip(&free)
+    {
         match free.ids.iter().position(|&id| id == stop) {
             Some(at) => {
                 assert_eq!(stopped.ids, free.ids[..=at]);
@@ -329,8 +374,12 @@ fn options_and_prompts_without_sense_are_refused() {
     assert!(ask(&[97], options()).contains("id 97, but the model has 97 tokens"));
     assert!(ask(&[1], GenerationOptions { temperature: -1.0, ..options() }).contains("`temperature` is -1"));
     assert!(ask(&[1], GenerationOptions { top_p: 0.0, ..options() }).contains("`top_p` is 0"));
-    assert!(ask(&[1], GenerationOptions { repetition_penalty: 0.0, ..options() }).contains("`repetition_penalty`"));
-    let limited = GenerationOptions { vocab_limit: Some(5), temperature: 2.0, max_new_tokens: 50, ..options() };
+    assert!(
+        ask(&[1], GenerationOptions { repetition_penalty: 0.0, ..options() })
+            .contains("`repetition_penalty`")
+    );
+    let limited =
+        GenerationOptions { vocab_limit: Some(5), temperature: 2.0, max_new_tokens: 50, ..options() };
     let written = generate(&decoder, &[vec![90]], &limited, &mut |_, _| ()).unwrap();
     assert!(written[0].ids.iter().all(|&id| id < 5));
 }

@@ -1,20 +1,27 @@
 //! Model and adapter folders: written, read back, and refused with a reason when something is wrong with them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{
-    Decoder, DecoderConfig, LoraConfig, ModelError, TargetModules, Target, TokenBatch, TokenWeights, TrainMethod,
-    TrainableModel, WeightType,
+    Decoder, DecoderConfig, LoraConfig, ModelError, Target, TargetModules, TokenBatch, TokenWeights,
+    TrainMethod, TrainableModel, WeightType,
 };
 
 fn config() -> Value {
-    json!({
+    let text = r#"{
         "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "vocab_size": 40, "hidden_size": 16,
         "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
         "tie_word_embeddings": false, "rope_theta": 1000000.0, "a key of somebody else": [1, 2.50]
-    })
+    }"#;
+    serde_json::from_str(text).unwrap()
 }
 
 fn decoder() -> Decoder<CpuDevice> {
@@ -58,9 +65,13 @@ fn a_saved_model_is_the_same_model() {
 
     // config.json stays as given, but for the number type.
     let saved = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
-    assert!(saved.contains("\"a key of somebody else\": [\n    1,\n    2.50\n  ]") && saved.contains("1000000.0"), "{saved}");
+    assert!(
+        saved.contains("\"a key of somebody else\": [\n    1,\n    2.50\n  ]") && saved.contains("1000000.0"),
+        "{saved}"
+    );
     assert!(saved.contains("\"torch_dtype\": \"float32\""), "{saved}");
-    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "nothing half-written stays: {names:?}");
 }
 
@@ -135,9 +146,21 @@ fn damaged_and_foreign_weights_are_refused() {
         let message = error(dir.path());
         assert!(message.contains(expected), "{message}");
     };
-    other("vocab_size", json!(41), "tensor `model.embed_tokens.weight` has shape [40, 16], expected [41, 16]");
-    other("num_hidden_layers", json!(3), "tensor `model.layers.2.self_attn.q_proj.weight` [16, 16] is missing");
-    other("num_hidden_layers", json!(1), "tensors that config.json does not account for, first `model.layers.1.");
+    other(
+        "vocab_size",
+        json!(41),
+        "tensor `model.embed_tokens.weight` has shape [40, 16], expected [41, 16]",
+    );
+    other(
+        "num_hidden_layers",
+        json!(3),
+        "tensor `model.layers.2.self_attn.q_proj.weight` [16, 16] is missing",
+    );
+    other(
+        "num_hidden_layers",
+        json!(1),
+        "tensors that config.json does not account for, first `model.layers.1.",
+    );
     other("model_type", json!("llama"), "does not account for, first `model.layers.0.self_attn.k_proj.bias`");
 }
 
@@ -155,7 +178,8 @@ fn whole_numbers_are_no_weights() {
 fn trained() -> TrainableModel<CpuDevice> {
     let mut model = TrainableModel::new(decoder(), lora(&["q_proj", "mlp.down_proj"]), 1).unwrap();
     for (which, parameter) in model.parameters_mut().into_iter().enumerate() {
-        let values: Vec<f32> = (0..parameter.value.as_slice().len()).map(|i| ((which + i) as f32).sin() * 0.3).collect();
+        let values: Vec<f32> =
+            (0..parameter.value.as_slice().len()).map(|i| ((which + i) as f32).sin() * 0.3).collect();
         toolsmith_kernels::Device::write(&CpuDevice::new(), parameter.value, 0, &values);
     }
     model
@@ -168,7 +192,8 @@ fn a_saved_adapter_is_the_same_adapter() {
     let expected = model.logprobs(&batch()).unwrap();
     model.save_adapter(dir.path(), "some/base").unwrap();
 
-    let json: Value = serde_json::from_slice(&std::fs::read(dir.path().join("adapter_config.json")).unwrap()).unwrap();
+    let json: Value =
+        serde_json::from_slice(&std::fs::read(dir.path().join("adapter_config.json")).unwrap()).unwrap();
     assert_eq!(json["peft_type"], "LORA");
     assert_eq!((json["r"].as_u64(), json["lora_alpha"].as_f64()), (Some(3), Some(4.5)));
     assert_eq!(json["base_model_name_or_path"], "some/base");
@@ -224,21 +249,30 @@ fn adapters_that_do_not_fit_are_refused() {
     let mut other = TrainableModel::new(decoder(), lora(&["v_proj"]), 0).unwrap();
     std::fs::write(&file, good.to_string()).unwrap();
     assert!(other.load_adapter(dir.path()).unwrap_err().to_string().contains("does not account for"));
-    std::fs::rename(dir.path().join("adapter_model.safetensors"), dir.path().join("adapter_model.bin")).unwrap();
+    std::fs::rename(dir.path().join("adapter_model.safetensors"), dir.path().join("adapter_model.bin"))
+        .unwrap();
     assert!(decoder().load_adapter(dir.path()).unwrap_err().to_string().contains("pickle"));
 }
 
 #[test]
 fn lora_settings_without_sense_are_refused() {
-    let refuse = |config: LoraConfig, expected: &str| match TrainableModel::new(decoder(), TrainMethod::Lora(config), 0) {
+    let refuse = |config: LoraConfig, expected: &str| match TrainableModel::new(
+        decoder(),
+        TrainMethod::Lora(config),
+        0,
+    ) {
         Ok(_) => panic!("accepted"),
         Err(error) => assert!(error.to_string().contains(expected), "{error}"),
     };
-    let good = LoraConfig { r: 3, lora_alpha: 4.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
+    let good =
+        LoraConfig { r: 3, lora_alpha: 4.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
     refuse(LoraConfig { r: 0, ..good.clone() }, "`r`: found 0");
     refuse(LoraConfig { lora_dropout: 1.0, ..good.clone() }, "`lora_dropout`: found 1");
     refuse(LoraConfig { lora_alpha: f32::NAN, ..good.clone() }, "`lora_alpha`: found NaN");
-    refuse(LoraConfig { target_modules: TargetModules::Names(vec!["x".into()]), ..good }, "meets no linear layer");
+    refuse(
+        LoraConfig { target_modules: TargetModules::Names(vec!["x".into()]), ..good },
+        "meets no linear layer",
+    );
 }
 
 #[test]
@@ -251,7 +285,8 @@ fn a_folder_that_cannot_be_written_says_so_and_leaves_nothing() {
     // A folder where the file should go.
     std::fs::create_dir(dir.path().join("model.safetensors")).unwrap();
     assert!(decoder().save(dir.path(), WeightType::F32).is_err());
-    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), 2, "{names:?}");
     let plain = TrainableModel::new(decoder(), TrainMethod::Full, 0).unwrap();
     assert!(plain.save_adapter(dir.path(), "x").unwrap_err().to_string().contains("no adapter"));

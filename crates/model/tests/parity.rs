@@ -1,11 +1,17 @@
 //! Log-probabilities and gradients against Transformers and PEFT: benches/peers/engine_parity.py made the numbers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use toolsmith_kernels::{CpuDevice, Device, ReferenceDevice};
 use toolsmith_model::{
-    Decoder, GenerationOptions, LoraConfig, TargetModules, Target, TokenBatch, TokenWeights, TrainMethod,
+    Decoder, GenerationOptions, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod,
     TrainableModel, generate,
 };
 
@@ -41,7 +47,8 @@ fn batch(samples: &[Vec<u32>]) -> TokenBatch {
 /// The norm of a gradient and its product with the script's pattern.
 fn checksum(values: &[f32]) -> (f64, f64) {
     let norm = values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-    let pattern = values.iter().enumerate().map(|(i, &x)| f64::from(x) * ((i as f64 * 0.37).cos() + 0.1)).sum();
+    let pattern =
+        values.iter().enumerate().map(|(i, &x)| f64::from(x) * ((i as f64 * 0.37).cos() + 0.1)).sum();
     (norm, pattern)
 }
 
@@ -69,7 +76,8 @@ fn compare<D: Device>(mut model: TrainableModel<D>, json: &Value, samples: &[Vec
         let mut values = vec![0.0; device.len(parameter.grad)];
         device.read(parameter.grad, 0, &mut values);
         let (norm, pattern) = checksum(&values);
-        let (wanted_norm, wanted_pattern) = (wanted["norm"].as_f64().unwrap(), wanted["pattern"].as_f64().unwrap());
+        let (wanted_norm, wanted_pattern) =
+            (wanted["norm"].as_f64().unwrap(), wanted["pattern"].as_f64().unwrap());
         let tolerance = 1e-3 * wanted_norm.max(1e-3);
         close(norm, wanted_norm, tolerance, &format!("{case}: norm of the gradient of {}", parameter.name));
         close(pattern, wanted_pattern, tolerance, &format!("{case}: gradient of {}", parameter.name));

@@ -87,7 +87,11 @@ pub(super) fn key_blocks(
     let cut = |start: usize, len: usize| {
         (0..len).step_by(KEY_BLOCK).map(move |from| (start + from, KEY_BLOCK.min(len - from), from))
     };
-    let context = span.context.iter().flat_map(move |&(start, len)| cut(start, len)).map(|(at, len, _)| (at, len, None));
+    let context = span
+        .context
+        .iter()
+        .flat_map(move |&(start, len)| cut(start, len))
+        .map(|(at, len, _)| (at, len, None));
     let own = cut(span.key_start, first + rows).map(move |(at, len, from)| {
         let seen = first as isize + 1 - from as isize;
         (at, len, (seen < len as isize).then_some(seen))
@@ -113,10 +117,19 @@ pub(super) fn forward(
     let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     check(shape, spans, q.at, k.at, v.at);
     assert!(out.at.rows == q.at.rows && out.at.cols == heads * head_dim, "attention: output {:?}", out.at);
-    assert!(out.at.end() <= out.buffer.values.len() && out.at.cols <= out.at.stride, "attention: output {:?}", out.at);
-    assert!(log_sum_exp.len() >= q.at.rows * heads, "attention: log_sum_exp has {} elements", log_sum_exp.len());
+    assert!(
+        out.at.end() <= out.buffer.values.len() && out.at.cols <= out.at.stride,
+        "attention: output {:?}",
+        out.at
+    );
+    assert!(
+        log_sum_exp.len() >= q.at.rows * heads,
+        "attention: log_sum_exp has {} elements",
+        log_sum_exp.len()
+    );
     let (out_at, out, log_sum_exp) = (out.at, Shared::new(&mut out.buffer.values), Shared::new(log_sum_exp));
-    let tasks: Vec<_> = spans.blocks.iter().flat_map(|&block| (0..kv_heads).map(move |head| (block, head))).collect();
+    let tasks: Vec<_> =
+        spans.blocks.iter().flat_map(|&block| (0..kv_heads).map(move |head| (block, head))).collect();
     let task = |&((span, first), kv_head): &((usize, usize), usize)| {
         let span = &spans.spans[span];
         let rows = QUERY_BLOCK.min(span.len - first);
@@ -134,19 +147,35 @@ pub(super) fn forward(
 pub(super) fn check(shape: AttentionShape, spans: &CpuSpans, q: Matrix, k: Matrix, v: Matrix) {
     let AttentionShape { heads, kv_heads, head_dim, .. } = shape;
     assert!(heads.is_multiple_of(kv_heads), "attention: {heads} heads over {kv_heads}");
-    assert!(q.cols == heads * head_dim && k.cols == kv_heads * head_dim && v.cols == k.cols, "attention: columns");
+    assert!(
+        q.cols == heads * head_dim && k.cols == kv_heads * head_dim && v.cols == k.cols,
+        "attention: columns"
+    );
     let mut next = 0;
     for span in &spans.spans {
-        assert!(span.query_start >= next && span.query_start + span.len <= q.rows, "attention: queries of {span:?}");
+        assert!(
+            span.query_start >= next && span.query_start + span.len <= q.rows,
+            "attention: queries of {span:?}"
+        );
         next = span.query_start + span.len;
         let keys = k.rows.min(v.rows);
         assert!(span.key_start + span.len <= keys, "attention: keys of {span:?} in {keys}");
-        assert!(span.context.iter().all(|range| range.0 + range.1 <= keys), "attention: context of {span:?} in {keys}");
+        assert!(
+            span.context.iter().all(|range| range.0 + range.1 <= keys),
+            "attention: context of {span:?} in {keys}"
+        );
     }
 }
 
 /// Copies the stacked heads of a block of rows: row `g * rows + i` is head `g` of token `i`.
-pub(super) fn stack_heads(x: Read<'_>, first_row: usize, rows: usize, columns: [usize; 3], factor: f32, to: &mut [f32]) {
+pub(super) fn stack_heads(
+    x: Read<'_>,
+    first_row: usize,
+    rows: usize,
+    columns: [usize; 3],
+    factor: f32,
+    to: &mut [f32],
+) {
     let [first_column, group, head_dim] = columns;
     for g in 0..group {
         for i in 0..rows {
@@ -187,7 +216,9 @@ fn forward_block(
             let keys_factor = Factor::new(&k.buffer.values, part(k), Transpose::Yes);
             let queries = Factor::new(queries, wide, Transpose::No);
             // SAFETY: `scores` is this thread's own and holds `stacked * KEY_BLOCK` numbers.
-            unsafe { product(1.0, queries, keys_factor, 0.0, scores.as_mut_ptr(), score_at, Parallelism::None) };
+            unsafe {
+                product(1.0, queries, keys_factor, 0.0, scores.as_mut_ptr(), score_at, Parallelism::None)
+            };
             vectorised(
                 #[inline(always)]
                 || {

@@ -41,10 +41,14 @@ pub(super) fn backward(
         a.stride == b.stride && (a.offset + a.cols <= b.offset || b.offset + b.cols <= a.offset)
     };
     assert!(disjoint(d_q, d_k) && disjoint(d_k, d_v) && disjoint(d_q, d_v), "attention: gradients overlap");
-    assert!(inputs.out.at.rows == inputs.d_out.at.rows && inputs.d_out.at.rows == inputs.q.at.rows, "attention: d_out");
+    assert!(
+        inputs.out.at.rows == inputs.d_out.at.rows && inputs.d_out.at.rows == inputs.q.at.rows,
+        "attention: d_out"
+    );
     let d_qkv = Shared::new(d_qkv);
     let trees = trees(&spans.spans);
-    let tasks: Vec<_> = trees.iter().flat_map(|tree| (0..shape.kv_heads).map(move |head| (tree, head))).collect();
+    let tasks: Vec<_> =
+        trees.iter().flat_map(|tree| (0..shape.kv_heads).map(move |head| (tree, head))).collect();
     tasks.par_iter().with_max_len(1).for_each(|&(tree, kv_head)| {
         for &span in tree {
             let span = &spans.spans[span];
@@ -66,7 +70,10 @@ fn trees(spans: &[QuerySpan]) -> Vec<Vec<usize>> {
     let mut tree_of: Vec<usize> = Vec::with_capacity(spans.len());
     let mut trees: Vec<Vec<usize>> = Vec::new();
     for (index, span) in spans.iter().enumerate() {
-        assert!(span.key_start == span.query_start, "attention: training needs each query's own key in its row: {span:?}");
+        assert!(
+            span.key_start == span.query_start,
+            "attention: training needs each query's own key in its row: {span:?}"
+        );
         let owner = span.context.first().map(|&(start, _)| {
             let owner = spans[..index].partition_point(|earlier| earlier.query_start <= start).checked_sub(1);
             owner.unwrap_or_else(|| unreachable!("context of {span:?} lies before all spans"))
@@ -144,7 +151,15 @@ unsafe fn backward_block(
             unsafe {
                 let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
                 product(1.0, q, by_columns(k, part(inputs.k.at)), 0.0, scores.as_mut_ptr(), score_at, one);
-                product(1.0, d_out, by_columns(v, part(inputs.v.at)), 0.0, d_scores.as_mut_ptr(), score_at, one);
+                product(
+                    1.0,
+                    d_out,
+                    by_columns(v, part(inputs.v.at)),
+                    0.0,
+                    d_scores.as_mut_ptr(),
+                    score_at,
+                    one,
+                );
             }
             vectorised(
                 #[inline(always)]

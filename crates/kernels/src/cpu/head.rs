@@ -30,14 +30,19 @@ pub(super) fn forward(
             out[0] = largest + sum_exp(logits, largest).ln();
         },
     );
-    for r in 0..at.rows {
+    for (r, log_sum) in log_sum_exp.iter().enumerate() {
         for target in targets(rows, r) {
-            logprobs[target] = row(logits, r)[rows.tokens[target] as usize] - log_sum_exp[r];
+            logprobs[target] = row(logits, r)[rows.tokens[target] as usize] - log_sum;
         }
     }
 }
 
-pub(super) fn backward(rows: &HeadRows<'_, Vec<u32>>, weights: &[f32], log_sum_exp: &[f32], logits: Write<'_>) {
+pub(super) fn backward(
+    rows: &HeadRows<'_, Vec<u32>>,
+    weights: &[f32],
+    log_sum_exp: &[f32],
+    logits: Write<'_>,
+) {
     for_each_row(
         &mut logits.buffer.values,
         logits.at,

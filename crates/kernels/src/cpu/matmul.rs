@@ -18,7 +18,8 @@ pub(super) fn matmul(
     beta: f32,
     c: Write<'_>,
 ) {
-    let (a_values, b_values, c_values) = (&a.buffer.values[..], &b.buffer.values[..], &mut c.buffer.values[..]);
+    let (a_values, b_values, c_values) =
+        (&a.buffer.values[..], &b.buffer.values[..], &mut c.buffer.values[..]);
     let (a, b) = (Factor::new(a_values, a.at, transpose_a), Factor::new(b_values, b.at, transpose_b));
     let work = a.rows * a.cols * b.cols;
     let parallelism = if work < PARALLEL_FROM { Parallelism::None } else { Parallelism::Rayon(0) };
@@ -43,8 +44,12 @@ impl<'a> Factor<'a> {
         assert!(at.end() <= values.len(), "matmul: {at:?} outside a buffer of {}", values.len());
         let values = if at.rows == 0 || at.cols == 0 { &values[..0] } else { &values[at.offset..at.end()] };
         match transpose {
-            Transpose::No => Self { values, rows: at.rows, cols: at.cols, row_stride: at.stride, col_stride: 1 },
-            Transpose::Yes => Self { values, rows: at.cols, cols: at.rows, row_stride: 1, col_stride: at.stride },
+            Transpose::No => {
+                Self { values, rows: at.rows, cols: at.cols, row_stride: at.stride, col_stride: 1 }
+            }
+            Transpose::Yes => {
+                Self { values, rows: at.cols, cols: at.rows, row_stride: 1, col_stride: at.stride }
+            }
         }
     }
 }
@@ -65,7 +70,12 @@ pub(super) unsafe fn product(
     assert!(
         a.rows == at.rows && b.cols == at.cols && a.cols == b.rows,
         "matmul: [{}, {}] times [{}, {}] into [{}, {}]",
-        a.rows, a.cols, b.rows, b.cols, at.rows, at.cols
+        a.rows,
+        a.cols,
+        b.rows,
+        b.cols,
+        at.rows,
+        at.cols
     );
     if at.rows == 0 || at.cols == 0 {
         return;

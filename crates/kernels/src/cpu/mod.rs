@@ -43,7 +43,8 @@ impl CpuDevice {
     /// # Errors
     /// If the system gives no threads.
     pub fn with_threads(threads: usize) -> std::io::Result<Self> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
         Ok(Self { pool: Some(Arc::new(pool)) })
     }
 
@@ -157,7 +158,14 @@ impl Device for CpuDevice {
         rows::scatter(rows, ids, table);
     }
 
-    fn rms_norm(&self, epsilon: f32, x: Read<'_>, weight: &CpuBuffer, y: Write<'_>, inverse_rms: &mut CpuBuffer) {
+    fn rms_norm(
+        &self,
+        epsilon: f32,
+        x: Read<'_>,
+        weight: &CpuBuffer,
+        y: Write<'_>,
+        inverse_rms: &mut CpuBuffer,
+    ) {
         self.run(|| norm::forward(epsilon, x, &weight.values, y, &mut inverse_rms.values));
     }
 

@@ -37,7 +37,11 @@ pub(super) fn backward(
     d_weight: Option<&mut [f32]>,
 ) {
     let cols = x.at.cols;
-    assert!(x.at.rows == d_y.at.rows && x.at.rows == d_x.at.rows && cols == d_x.at.cols, "rms_norm: {:?}", x.at);
+    assert!(
+        x.at.rows == d_y.at.rows && x.at.rows == d_x.at.rows && cols == d_x.at.cols,
+        "rms_norm: {:?}",
+        x.at
+    );
     if x.at.rows == 0 {
         return;
     }

@@ -27,7 +27,13 @@ pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
 }
 
 /// One AdamW step.
-pub(super) fn adamw(step: &AdamWStep, value: &mut [f32], grad: &[f32], moment1: &mut [f32], moment2: &mut [f32]) {
+pub(super) fn adamw(
+    step: &AdamWStep,
+    value: &mut [f32],
+    grad: &[f32],
+    moment1: &mut [f32],
+    moment2: &mut [f32],
+) {
     let len = value.len();
     assert!(grad.len() == len && moment1.len() == len && moment2.len() == len, "adamw: lengths differ");
     let AdamWStep { learning_rate, beta1, beta2, epsilon, weight_decay, grad_scale, .. } = *step;

@@ -103,7 +103,9 @@ pub(super) fn swiglu_backward(d_out: Read<'_>, gate_up: &mut [f32], gate: Matrix
     same_shape(up, d_out.at);
     let cols = gate.cols;
     assert!(
-        gate.stride == up.stride && gate.offset + cols <= up.offset && up.offset - gate.offset + cols <= gate.stride,
+        gate.stride == up.stride
+            && gate.offset + cols <= up.offset
+            && up.offset - gate.offset + cols <= gate.stride,
         "swiglu: gate {gate:?} must lie left of up {up:?} in the same rows"
     );
     let distance = up.offset - gate.offset;

@@ -32,7 +32,8 @@ pub(super) fn rope(
                 match style {
                     RopeStyle::Half => {
                         let (first, rest) = head.split_at_mut(half);
-                        for (((a, b), cos), sin) in first.iter_mut().zip(&mut rest[..half]).zip(cos).zip(sin) {
+                        for (((a, b), cos), sin) in first.iter_mut().zip(&mut rest[..half]).zip(cos).zip(sin)
+                        {
                             let (x, y, sin) = (*a, *b, sign * sin);
                             *a = x * cos - y * sin;
                             *b = y * cos + x * sin;

@@ -73,20 +73,34 @@ pub(super) fn for_each_row_with(
     if at.rows <= block {
         task((0, (values, per_row)));
     } else {
-        values.par_chunks_mut(block * at.stride).zip(per_row.par_chunks_mut(block)).enumerate().for_each(task);
+        values
+            .par_chunks_mut(block * at.stride)
+            .zip(per_row.par_chunks_mut(block))
+            .enumerate()
+            .for_each(task);
     }
 }
 
 /// `out[i] = table[ids[i]]`.
 pub(super) fn gather(table: Read<'_>, ids: &[u32], out: Write<'_>) {
-    assert!(ids.len() == out.at.rows && table.at.cols == out.at.cols, "gather: {} ids of {:?}", ids.len(), table.at);
+    assert!(
+        ids.len() == out.at.rows && table.at.cols == out.at.cols,
+        "gather: {} ids of {:?}",
+        ids.len(),
+        table.at
+    );
     check_ids(ids, table.at.rows);
     for_each_row(&mut out.buffer.values, out.at, |r, out| out.copy_from_slice(row(table, ids[r] as usize)));
 }
 
 /// `table[ids[i]] = rows[i]`.
 pub(super) fn scatter(rows: Read<'_>, ids: &[u32], table: Write<'_>) {
-    assert!(ids.len() == rows.at.rows && table.at.cols == rows.at.cols, "scatter: {} ids of {:?}", ids.len(), rows.at);
+    assert!(
+        ids.len() == rows.at.rows && table.at.cols == rows.at.cols,
+        "scatter: {} ids of {:?}",
+        ids.len(),
+        rows.at
+    );
     check_ids(ids, table.at.rows);
     for (r, &id) in ids.iter().enumerate() {
         let start = table.at.offset + id as usize * table.at.stride;
@@ -96,7 +110,12 @@ pub(super) fn scatter(rows: Read<'_>, ids: &[u32], table: Write<'_>) {
 
 /// `table[ids[i]] += rows[i]`: each task owns some rows of the table and adds to them in the order of the ids.
 pub(super) fn scatter_add(rows: Read<'_>, ids: &[u32], table: Write<'_>) {
-    assert!(ids.len() == rows.at.rows && table.at.cols == rows.at.cols, "scatter: {} ids of {:?}", ids.len(), rows.at);
+    assert!(
+        ids.len() == rows.at.rows && table.at.cols == rows.at.cols,
+        "scatter: {} ids of {:?}",
+        ids.len(),
+        rows.at
+    );
     check_ids(ids, table.at.rows);
     if ids.is_empty() {
         return;
@@ -110,7 +129,9 @@ pub(super) fn scatter_add(rows: Read<'_>, ids: &[u32], table: Write<'_>) {
             #[inline(always)]
             || {
                 for (r, &id) in ids.iter().enumerate() {
-                    let Some(local) = (id as usize).checked_sub(first).filter(|&local| local < owned) else { continue };
+                    let Some(local) = (id as usize).checked_sub(first).filter(|&local| local < owned) else {
+                        continue;
+                    };
                     let target = &mut chunk[local * at.stride..][..cols];
                     for (target, value) in target.iter_mut().zip(row(rows, r)) {
                         *target += value;

@@ -16,9 +16,8 @@ fn queries(spans: &[QuerySpan]) -> impl Iterator<Item = (usize, Vec<usize>)> + '
 
 fn score(shape: AttentionShape, q: Read<'_>, k: Read<'_>, query: usize, key: usize, head: usize) -> f64 {
     let kv_head = head / (shape.heads / shape.kv_heads);
-    let products = (0..shape.head_dim).map(|d| {
-        q.get(query, head * shape.head_dim + d) * k.get(key, kv_head * shape.head_dim + d)
-    });
+    let products = (0..shape.head_dim)
+        .map(|d| q.get(query, head * shape.head_dim + d) * k.get(key, kv_head * shape.head_dim + d));
     f64::from(shape.scale) * products.sum::<f64>()
 }
 
@@ -40,7 +39,10 @@ pub(super) fn forward(
             log_sum_exp.values[query * shape.heads + head] = log_sum;
             for d in 0..shape.head_dim {
                 let column = kv_head * shape.head_dim + d;
-                let weighted = keys.iter().zip(&scores).map(|(&key, score)| (score - log_sum).exp() * v.get(key, column));
+                let weighted = keys
+                    .iter()
+                    .zip(&scores)
+                    .map(|(&key, score)| (score - log_sum).exp() * v.get(key, column));
                 *out.cell(query, head * shape.head_dim + d) = weighted.sum();
             }
         }
@@ -67,7 +69,8 @@ pub(super) fn backward(
             let (own, shared) = (head * head_dim, kv_head * head_dim);
             let log_sum = log_sum_exp.values[query * shape.heads + head];
             let weight = |key| (score(shape, q, k, query, key, head) - log_sum).exp();
-            let d_weight = |key| (0..head_dim).map(|d| d_out.get(query, own + d) * v.get(key, shared + d)).sum::<f64>();
+            let d_weight =
+                |key| (0..head_dim).map(|d| d_out.get(query, own + d) * v.get(key, shared + d)).sum::<f64>();
             let weights: Vec<(f64, f64)> = keys.iter().map(|&key| (weight(key), d_weight(key))).collect();
             let mean: f64 = weights.iter().map(|(weight, d_weight)| weight * d_weight).sum();
             for (&key, (weight, d_weight)) in keys.iter().zip(&weights) {

@@ -5,7 +5,8 @@
 mod attention;
 
 use crate::device::{
-    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View, ViewMut,
+    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,
+    ViewMut,
 };
 use crate::random::CounterRng;
 use crate::tree::QuerySpan;
@@ -143,7 +144,11 @@ impl Device for ReferenceDevice {
             Transpose::Yes => view.get(c, r),
         };
         let inner = if transpose_a == Transpose::No { a.at.cols } else { a.at.rows };
-        assert_eq!(inner, if transpose_b == Transpose::No { b.at.rows } else { b.at.cols }, "inner sizes differ");
+        assert_eq!(
+            inner,
+            if transpose_b == Transpose::No { b.at.rows } else { b.at.cols },
+            "inner sizes differ"
+        );
         for (row, col) in cells(c.at) {
             let sum: f64 = (0..inner).map(|k| of(a, transpose_a, row, k) * of(b, transpose_b, k, col)).sum();
             let before = if beta == 0.0 { 0.0 } else { f64::from(beta) * *c.cell(row, col) };
@@ -235,8 +240,12 @@ impl Device for ReferenceDevice {
         mut x: Write<'_>,
     ) {
         let half = shape.rotary_dim / 2;
-        assert_eq!(x.at.cols, shape.heads * shape.head_dim, "rope columns");
-        for r in 0..x.at.rows {
+        assert!(
+            x.at.cols == shape.heads * shape.head_dim && positions.len() == x.at.rows,
+            "rope: {:?}",
+            x.at
+        );
+        for (r, &position) in positions.iter().enumerate() {
             for head in 0..shape.heads {
                 for i in 0..half {
                     let (first, second) = match shape.style {
@@ -244,7 +253,7 @@ impl Device for ReferenceDevice {
                         RopeStyle::Interleaved => (2 * i, 2 * i + 1),
                     };
                     let (first, second) = (head * shape.head_dim + first, head * shape.head_dim + second);
-                    let angle = positions[r] as usize * half + i;
+                    let angle = position as usize * half + i;
                     let cos = cos.values[angle];
                     let sin = match direction {
                         Direction::Forward => sin.values[angle],
@@ -297,7 +306,8 @@ impl Device for ReferenceDevice {
 
     fn swiglu_backward(&self, d_out: Read<'_>, gate_up: &mut ReferenceBuffer, gate: Matrix, up: Matrix) {
         for (r, c) in cells(gate) {
-            let (g, u, d) = (gate_up.values[index(gate, r, c)], gate_up.values[index(up, r, c)], d_out.get(r, c));
+            let (g, u, d) =
+                (gate_up.values[index(gate, r, c)], gate_up.values[index(up, r, c)], d_out.get(r, c));
             let s = sigmoid(g);
             gate_up.values[index(gate, r, c)] = d * u * (s + g * s * (1.0 - s));
             gate_up.values[index(up, r, c)] = d * g * s;
@@ -307,7 +317,8 @@ impl Device for ReferenceDevice {
     fn dropout(&self, rate: f32, seed: u64, x: Read<'_>, beta: f32, mut out: Write<'_>) {
         for (r, c) in cells(out.at) {
             let before = if beta == 0.0 { 0.0 } else { f64::from(beta) * *out.cell(r, c) };
-            let value = if kept(rate, seed, x.at, r, c) { x.get(r, c) / (1.0 - f64::from(rate)) } else { 0.0 };
+            let value =
+                if kept(rate, seed, x.at, r, c) { x.get(r, c) / (1.0 - f64::from(rate)) } else { 0.0 };
             *out.cell(r, c) = before + value;
         }
     }
@@ -325,7 +336,8 @@ impl Device for ReferenceDevice {
             let sum: f64 = (0..logits.at.cols).map(|c| (logits.get(r, c) - largest).exp()).sum();
             log_sum_exp.values[row] = largest + sum.ln();
             for target in rows.offsets[row] as usize..rows.offsets[row + 1] as usize {
-                logprobs.values[target] = logits.get(r, rows.tokens[target] as usize) - log_sum_exp.values[row];
+                logprobs.values[target] =
+                    logits.get(r, rows.tokens[target] as usize) - log_sum_exp.values[row];
             }
         }
     }
@@ -358,10 +370,9 @@ impl Device for ReferenceDevice {
         moment1: &mut ReferenceBuffer,
         moment2: &mut ReferenceBuffer,
     ) {
-        let [rate, beta1, beta2, epsilon, decay, factor] = [
-            step.learning_rate, step.beta1, step.beta2, step.epsilon, step.weight_decay, step.grad_scale,
-        ]
-        .map(f64::from);
+        let [rate, beta1, beta2, epsilon, decay, factor] =
+            [step.learning_rate, step.beta1, step.beta2, step.epsilon, step.weight_decay, step.grad_scale]
+                .map(f64::from);
         for i in 0..value.values.len() {
             let grad = grad.values[i] * factor;
             let (m, v) = (&mut moment1.values[i], &mut moment2.values[i]);

@@ -34,7 +34,11 @@ pub(crate) fn compare(name: &str, case: &impl Case) {
     }
     let one = CpuDevice::with_threads(1).unwrap();
     let three = CpuDevice::with_threads(3).unwrap();
-    assert_eq!(one.scope(|| case.run(&one)), three.scope(|| case.run(&three)), "{name}: threads change the result");
+    assert_eq!(
+        one.scope(|| case.run(&one)),
+        three.scope(|| case.run(&three)),
+        "{name}: threads change the result"
+    );
 }
 
 /// A buffer of the reference device.
