@@ -172,7 +172,7 @@ impl Encoder<'_, '_> {
     /// Where each of these pieces but the last ends, in bytes of what the tokens spell.
     fn cuts(&self, text: &str, start: usize, run: &[Piece]) -> Result<Vec<usize>, TokenizerError> {
         let ends = || run[..run.len() - 1].iter().map(|piece| piece.end - start);
-        let Some(last) = ends().last() else { return Ok(Vec::new()) };
+        let Some(last) = ends().next_back() else { return Ok(Vec::new()) };
         if self.spells(text, last) {
             return Ok(ends().collect());
         }
