@@ -120,7 +120,7 @@ fn write_tokenizer(dir: &Path, seed: u64, records: usize) -> Result<()> {
         "eos_token_id": end_of_turn,
         "hidden_act": "silu",
         "hidden_size": 192,
-        "initializer_range": 0.02,
+        "initializer_range": 0.07,
         "intermediate_size": 512,
         "max_position_embeddings": 2048,
         "model_type": "qwen2",

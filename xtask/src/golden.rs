@@ -1,30 +1,49 @@
 //! `cargo xtask golden`: makes the reference goldens again, by running the scripts that made them.
+//!
+//! Each script names its pinned packages in its header and writes its goldens into the crate that reads them.
 
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-/// Each script states its pinned packages in its header and writes below the folder beside it here.
-const SCRIPTS: &[&str] = &[];
+/// Logits and gradients of tiny random models.
+const ENGINE: &str = "benches/peers/engine_parity.py";
+/// Rendered conversations; takes the folders whose chat templates are the reference.
+const CHAT: &str = "benches/peers/chat_golden.py";
+const CHAT_FOLDERS: [&str; 2] = ["--qwen2.5", "--glm4"];
 
-/// Runs every golden script with the interpreter given by `--python` (default `python3`).
+/// Runs the golden scripts with the interpreter given by `--python` (default `python3`).
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let python = match arguments {
-        [] => PathBuf::from("python3"),
-        [flag, path] if flag == "--python" => PathBuf::from(path),
-        _ => bail!("`golden` takes --python PATH alone"),
-    };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
-    for script in SCRIPTS {
-        eprintln!("== {script}");
-        let status = Command::new(&python)
-            .arg(root.join(script))
-            .current_dir(root)
-            .status()
-            .with_context(|| format!("{} could not be started; name an interpreter with --python", python.display()))?;
-        if !status.success() {
-            bail!("{script} failed; its header names the packages that it needs");
+    let mut python = "python3";
+    let mut folders = Vec::new();
+    let mut rest = arguments.iter().map(String::as_str);
+    while let Some(option) = rest.next() {
+        let value = rest.next().with_context(|| format!("{option} needs a value"))?;
+        match option {
+            "--python" => python = value,
+            option if CHAT_FOLDERS.contains(&option) => folders.extend([option, value]),
+            other => bail!("`golden` takes --python PATH, --qwen2.5 DIR and --glm4 DIR, not `{other}`"),
         }
+    }
+    run_script(python, ENGINE, &[])?;
+    if folders.len() == 2 * CHAT_FOLDERS.len() {
+        return run_script(python, CHAT, &folders);
+    }
+    eprintln!("== {CHAT}: NOT RUN: it needs --qwen2.5 DIR and --glm4 DIR, folders with those models' chat templates");
+    Ok(())
+}
+
+fn run_script(python: &str, script: &str, arguments: &[&str]) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    eprintln!("== {script}");
+    let status = Command::new(python)
+        .arg(root.join(script))
+        .args(arguments)
+        .current_dir(root)
+        .status()
+        .with_context(|| format!("{python} could not be started; name an interpreter with --python"))?;
+    if !status.success() {
+        bail!("{script} failed; its header names the packages that it needs");
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ cargo xtask check [--no-tests] [--install]
     --no-tests   leave the tests out (CI has run them already)
     --install    install cargo-deny where it is missing
 
-cargo xtask golden [--python PATH]
-    make the reference goldens again with pinned Python packages
+cargo xtask golden [--python PATH] [--qwen2.5 DIR --glm4 DIR]
+    make the reference goldens again with pinned Python packages; DIR: a folder with that model's chat template
 
 cargo xtask base data|tokenizer [...]
     make the corpus and the tokenizer of the embedded base model (docs/base-model.md)

@@ -45,6 +45,8 @@ pub(crate) enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// See it all work: a small model learns to call tools it has never seen (no file or network needed)
+    Demo(DemoArgs),
     /// Turn conversations into token ids and labels: a Parquet file to train on
     Prepare(PrepareArgs),
     /// Print conversations as the model reads them: JSON lines of text, input_ids and labels

@@ -5,6 +5,7 @@
 mod args;
 mod assistant;
 mod commands;
+mod demo;
 mod hub;
 mod model_folder;
 mod source;
@@ -44,6 +45,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(StandardOutput(io::stdout().lock()));
     let out = &mut out;
     match cli.command {
+        Command::Demo(args) => demo::run(&args, threads, &styles, out),
         Command::Prepare(args) => commands::prepare::run(&args, threads, &styles, out),
         Command::Render(args) => commands::render::run(&args, out),
         Command::Parse(args) => commands::parse::run(&args, &mut io::stdin().lock(), out),

@@ -3,7 +3,8 @@
 //! In: plain values that the demo gathered. Out: HTML text. It reads no file, runs no model and fetches nothing.
 
 use anyhow::{Context, Result};
-use minijinja::{AutoEscape, Environment};
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Value};
 use plotters::prelude::*;
 use serde::Serialize;
 
@@ -81,7 +82,7 @@ pub(crate) fn render(report: &Report) -> Result<String> {
     environment.add_template("report.html", PAGE).context("the report's template")?;
     let curve = loss_curve(&report.loss)?;
     let page = environment.get_template("report.html").context("the report's template")?;
-    page.render(minijinja::context! { report, curve }).context("the report's template")
+    page.render(minijinja::context! { report => Value::from(Serde(report)), curve }).context("the report's template")
 }
 
 /// The loss over the steps as SVG: each step faint, a running mean in front.
