@@ -5,6 +5,27 @@ use std::process::{Command, Stdio};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
+/// A cargo command that must succeed.
+struct Check {
+    name: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const CHECKS: &[Check] = &[
+    Check { name: "format", arguments: &["fmt", "--all", "--check"] },
+    Check {
+        name: "clippy",
+        arguments: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    },
+    Check {
+        name: "documentation",
+        arguments: &["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"],
+    },
+    Check { name: "licences, bans, sources", arguments: &["deny", "check", "licenses", "bans", "sources"] },
+];
+
+const TESTS: Check = Check { name: "tests", arguments: &["test", "--locked"] };
+
 /// Runs every check in turn, and names all that failed at the end rather than stopping at the first.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut with_tests = true;
@@ -20,30 +41,16 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         install_cargo_deny()?;
     }
 
-    let mut checks: Vec<(&str, Vec<&str>, Vec<(&str, &str)>)> = vec![
-        ("format", vec!["fmt", "--all", "--check"], vec![]),
-        ("clippy", vec!["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"], vec![]),
-        (
-            "documentation",
-            vec!["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"],
-            vec![("RUSTDOCFLAGS", "-D warnings")],
-        ),
-        ("licences, bans, sources", vec!["deny", "check", "licenses", "bans", "sources"], vec![]),
-    ];
-    if with_tests {
-        checks.push(("tests", vec!["test", "--locked"], vec![]));
-    }
-
     let mut failed = Vec::new();
-    for (name, arguments, environment) in checks {
-        eprintln!("== {name}: cargo {}", arguments.join(" "));
+    for check in CHECKS.iter().chain(with_tests.then_some(&TESTS)) {
+        eprintln!("== {}: cargo {}", check.name, check.arguments.join(" "));
         let status = Command::new(env!("CARGO"))
-            .args(&arguments)
-            .envs(environment)
+            .args(check.arguments)
+            .env("RUSTDOCFLAGS", "-D warnings")
             .status()
-            .with_context(|| format!("cargo {} could not be started", arguments.join(" ")))?;
+            .with_context(|| format!("cargo {} could not be started", check.arguments.join(" ")))?;
         if !status.success() {
-            failed.push(name);
+            failed.push(check.name);
         }
     }
     advisories()?;

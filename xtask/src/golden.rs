@@ -29,7 +29,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     if folders.len() == 2 * CHAT_FOLDERS.len() {
         return run_script(python, CHAT, &folders);
     }
-    eprintln!("== {CHAT}: NOT RUN: it needs --qwen2.5 DIR and --glm4 DIR, folders with those models' chat templates");
+    eprintln!(
+        "== {CHAT}: NOT RUN: it needs --qwen2.5 DIR and --glm4 DIR, folders with those models' chat templates"
+    );
     Ok(())
 }
 

@@ -31,7 +31,9 @@ impl RegexSplit {
                 for member in members {
                     if let Some(split) = unusual(member)? {
                         let (SplitPattern::Regex(pattern) | SplitPattern::String(pattern)) = &split.pattern;
-                        return Err(format!("its pre-tokenizer splits by {pattern:?} after other steps, which is not supported"));
+                        return Err(format!(
+                            "its pre-tokenizer splits by {pattern:?} after other steps, which is not supported"
+                        ));
                     }
                 }
             }
@@ -47,8 +49,12 @@ impl RegexSplit {
         }
         // The text is normalized before it is cut, and each part once more by the pipeline.
         let normalizer = tokenizer["normalizer"]["type"].as_str();
-        if let Some(kind) = normalizer.filter(|kind| !["NFC", "NFD", "NFKC", "NFKD", "Lowercase"].contains(kind)) {
-            return Err(format!("its unusual split pattern together with the normalizer {kind} is not supported"));
+        if let Some(kind) =
+            normalizer.filter(|kind| !["NFC", "NFD", "NFKC", "NFKD", "Lowercase"].contains(kind))
+        {
+            return Err(format!(
+                "its unusual split pattern together with the normalizer {kind} is not supported"
+            ));
         }
         Ok(Some(Self { splits }))
     }
@@ -69,7 +75,9 @@ impl RegexSplit {
                 split
                     .pre_tokenize(&text[start..end], &mut scratch, &mut found)
                     .map_err(|error| error.to_string())?;
-                next.extend(found.iter().map(|span| (start + span.start as usize, start + span.end as usize)));
+                next.extend(
+                    found.iter().map(|span| (start + span.start as usize, start + span.end as usize)),
+                );
             }
             spans = next;
         }

@@ -149,13 +149,13 @@ impl ChatTokenizer {
         let Inner { pipeline, options, .. } = &*self.inner;
         let encoded = match &self.inner.regex_split {
             None => pipeline.encode_into(text, options, tokens).map_err(|error| error.to_string()),
-            Some(split) => normalize_all(pipeline.get_normalizers(), text, 0).map_err(|error| error.to_string()).and_then(
-                |text| {
+            Some(split) => normalize_all(pipeline.get_normalizers(), text, 0)
+                .map_err(|error| error.to_string())
+                .and_then(|text| {
                     split.each(&text, |part| {
                         pipeline.encode_into(part, options, tokens).map_err(|error| error.to_string())
                     })
-                },
-            ),
+                }),
         };
         encoded.map_err(|reason| TokenizerError::Encode { bytes: text.len(), reason })
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(
         template,
         format: named(config.format.as_deref())?,
         eos: folder.eos_id(&tokenizer),
-        max_length: config.max_length,
+        max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
     };
     let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
     let load = |files: &[String], what: &str, out: &mut dyn Write| {

@@ -76,7 +76,12 @@ impl RunFolder {
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &DemoArgs, threads: Option<usize>, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(
+    args: &DemoArgs,
+    threads: Option<usize>,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let mut seconds = Seconds::default();
     let mut quiet = io::sink();
@@ -110,7 +115,9 @@ pub(crate) fn run(args: &DemoArgs, threads: Option<usize>, styles: &Styles, out:
     let rows = read_prepared(&folder.path("train.parquet"))?.rows;
     let samples: Vec<_> = rows.iter().take(2).collect();
     if let Some(first) = samples.first() {
-        talk.write_all(preview::coloured(&view::spans(&tokenizer, first.input_ids, first.labels), styles).as_bytes())?;
+        talk.write_all(
+            preview::coloured(&view::spans(&tokenizer, first.input_ids, first.labels), styles).as_bytes(),
+        )?;
     }
 
     heading(talk, "3. The base model, before training")?;
@@ -189,16 +196,23 @@ pub(crate) fn run(args: &DemoArgs, threads: Option<usize>, styles: &Styles, out:
 fn new_folder(asked: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = match asked {
         Some(path) if path.exists() => {
-            bail!("{}: exists already. Name a folder that does not: the demo overwrites nothing", path.display())
+            bail!(
+                "{}: exists already. Name a folder that does not: the demo overwrites nothing",
+                path.display()
+            )
         }
         Some(path) => path.to_path_buf(),
         None => {
             let first = PathBuf::from("runs/demo");
             let numbered = (2..).map(|number| PathBuf::from(format!("runs/demo-{number}")));
-            std::iter::once(first).chain(numbered).find(|path| !path.exists()).context("no free folder below runs/")?
+            std::iter::once(first)
+                .chain(numbered)
+                .find(|path| !path.exists())
+                .context("no free folder below runs/")?
         }
     };
-    fs::create_dir_all(&path).with_context(|| format!("{}: cannot be made. Name another with --output", path.display()))?;
+    fs::create_dir_all(&path)
+        .with_context(|| format!("{}: cannot be made. Name another with --output", path.display()))?;
     Ok(path)
 }
 
@@ -252,14 +266,26 @@ fn train_args(folder: &RunFolder) -> anyhow::Result<TrainArgs> {
 
 /// Greedy answers: the likeliest token at each place.
 fn sampling(seed: u64) -> SamplingArgs {
-    SamplingArgs { max_new_tokens: MAX_NEW_TOKENS, temperature: 0.0, top_p: 1.0, top_k: 0, repetition_penalty: 1.0, seed }
+    SamplingArgs {
+        max_new_tokens: MAX_NEW_TOKENS,
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        repetition_penalty: 1.0,
+        seed,
+    }
 }
 
-fn score(assistant: &Assistant, references: &[Reference], sampling: &SamplingArgs) -> anyhow::Result<Evaluation> {
+fn score(
+    assistant: &Assistant,
+    references: &[Reference],
+    sampling: &SamplingArgs,
+) -> anyhow::Result<Evaluation> {
     let turns: usize = references.iter().map(|reference| answers(&reference.conversation)).sum();
     let bar = terminal::count_bar(turns as u64, "turns");
     bar.set_message("answering");
-    let evaluation = evaluate(assistant, references, sampling, BATCH_SIZE, &mut |done| bar.set_position(done as u64));
+    let evaluation =
+        evaluate(assistant, references, sampling, BATCH_SIZE, &mut |done| bar.set_position(done as u64));
     bar.finish_and_clear();
     evaluation
 }
@@ -283,9 +309,13 @@ fn read_losses(path: &Path) -> anyhow::Result<Vec<(u64, f32)>> {
 
 /// A held-out conversation with results: the first that the tuned model got right, else the first.
 fn to_play<'a>(references: &'a [Reference], tuned: &Evaluation) -> Option<&'a Reference> {
-    let right = |index| tuned.turns.iter().filter(|turn| turn.index == index).all(|turn| turn.score.exactly_right);
-    let with_results =
-        || references.iter().filter(|reference| reference.conversation.messages.iter().any(|message| message.role == Role::Tool));
+    let right =
+        |index| tuned.turns.iter().filter(|turn| turn.index == index).all(|turn| turn.score.exactly_right);
+    let with_results = || {
+        references.iter().filter(|reference| {
+            reference.conversation.messages.iter().any(|message| message.role == Role::Tool)
+        })
+    };
     with_results().find(|reference| right(reference.index)).or_else(|| with_results().next())
 }
 

@@ -82,7 +82,8 @@ pub(crate) fn render(report: &Report) -> Result<String> {
     environment.add_template("report.html", PAGE).context("the report's template")?;
     let curve = loss_curve(&report.loss)?;
     let page = environment.get_template("report.html").context("the report's template")?;
-    page.render(minijinja::context! { report => Value::from(Serde(report)), curve }).context("the report's template")
+    page.render(minijinja::context! { report => Value::from(Serde(report)), curve })
+        .context("the report's template")
 }
 
 /// The loss over the steps as SVG: each step faint, a running mean in front.
@@ -106,7 +107,8 @@ fn loss_curve(points: &[(u64, f32)]) -> Result<String> {
             .y_desc("loss per trained token")
             .label_style(("sans-serif", 13, &RGBColor(90, 95, 105)))
             .draw()?;
-        chart.draw_series(LineSeries::new(points.iter().copied(), RGBColor(185, 205, 235).stroke_width(1)))?;
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), RGBColor(185, 205, 235).stroke_width(1)))?;
         chart.draw_series(LineSeries::new(running_mean(points), RGBColor(35, 95, 190).stroke_width(2)))?;
         area.present()?;
     }

@@ -50,7 +50,8 @@ pub(super) fn one_line(scores: &Scores) -> String {
 
 /// How the training went, in a line.
 pub(super) fn training(losses: &[(u64, f32)], seconds: f64) -> String {
-    let mean = |part: &[(u64, f32)]| part.iter().map(|&(_, loss)| loss).sum::<f32>() / part.len().max(1) as f32;
+    let mean =
+        |part: &[(u64, f32)]| part.iter().map(|&(_, loss)| loss).sum::<f32>() / part.len().max(1) as f32;
     let few = losses.len().min(5);
     format!(
         "{} steps in {seconds:.0} s; loss per trained token {:.3} at first, {:.3} at the end",
@@ -81,7 +82,11 @@ fn rows(base: &Scores, tuned: &Scores) -> Vec<ScoreRow> {
         share("right tools named", base.name_accuracy, tuned.name_accuracy),
         share("arguments fit the schema", base.schema_valid, tuned.schema_valid),
         count(format!("missed calls (of {needing} turns)"), base.missed_calls, tuned.missed_calls),
-        count(format!("spurious calls (of {} turns)", base.turns - needing), base.spurious_calls, tuned.spurious_calls),
+        count(
+            format!("spurious calls (of {} turns)", base.turns - needing),
+            base.spurious_calls,
+            tuned.spurious_calls,
+        ),
         count("malformed calls".to_owned(), base.malformed_calls, tuned.malformed_calls),
     ]
 }
@@ -129,7 +134,11 @@ fn calls(calls: &[ToolCall]) -> String {
 }
 
 fn written(turn: &ScoredTurn) -> String {
-    if turn.generated.tool_calls.is_empty() { turn.text.trim().to_owned() } else { calls(&turn.generated.tool_calls) }
+    if turn.generated.tool_calls.is_empty() {
+        turn.text.trim().to_owned()
+    } else {
+        calls(&turn.generated.tool_calls)
+    }
 }
 
 /// The values of the page.
@@ -149,7 +158,12 @@ pub(super) fn report(gathered: &Gathered<'_>) -> Report {
         ],
         scores: rows(&gathered.base.scores, &gathered.tuned.scores),
         loss: gathered.losses.to_vec(),
-        samples: gathered.samples.iter().enumerate().map(|(index, row)| sample(gathered.tokenizer, index, row)).collect(),
+        samples: gathered
+            .samples
+            .iter()
+            .enumerate()
+            .map(|(index, row)| sample(gathered.tokenizer, index, row))
+            .collect(),
         examples: examples(gathered),
     }
 }
@@ -175,7 +189,8 @@ fn sample(tokenizer: &ChatTokenizer, index: usize, row: &Row<'_>) -> TokenSample
 /// Turns for the page: those that the tuned model gets wrong first (at most a third), then others in order.
 fn examples(gathered: &Gathered<'_>) -> Vec<Example> {
     let pairs: Vec<_> = gathered.base.turns.iter().zip(&gathered.tuned.turns).collect();
-    let (right, wrong): (Vec<_>, Vec<_>) = pairs.into_iter().partition(|(_, tuned)| tuned.score.exactly_right);
+    let (right, wrong): (Vec<_>, Vec<_>) =
+        pairs.into_iter().partition(|(_, tuned)| tuned.score.exactly_right);
     let mut chosen: Vec<_> = wrong.into_iter().take(EXAMPLES / 3).collect();
     chosen.extend(right);
     chosen.truncate(EXAMPLES);
@@ -189,7 +204,11 @@ fn example(references: &[Reference], base: &ScoredTurn, tuned: &ScoredTurn) -> O
     Some(Example {
         tools: tool_names(&reference.conversation),
         question: question(&messages[..base.message]),
-        expected: if answer.tool_calls.is_empty() { answer.text().to_owned() } else { calls(&answer.tool_calls) },
+        expected: if answer.tool_calls.is_empty() {
+            answer.text().to_owned()
+        } else {
+            calls(&answer.tool_calls)
+        },
         base: written(base),
         base_right: base.score.exactly_right,
         tuned: written(tuned),
