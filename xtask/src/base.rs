@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value as Json, json};
 use toolsmith_chat::data::{SourceFormat, read_record};
 use toolsmith_chat::template::{RenderOptions, Template};
-use toolsmith_synth::{base_corpus, short_records, train_tokenizer};
+use toolsmith_synth::{CopyWords, base_corpus, copying_corpus, short_records, train_tokenizer};
 
 /// The corpus that the committed weights were trained on.
 const SEED: u64 = 1;
@@ -24,7 +24,8 @@ const VOCAB_SIZE: usize = 3072;
 
 const HELP: &str = "\
 cargo xtask base data DIR [--seed N] [--records N]
-    write the base model's corpus: DIR/short.jsonl to train on first, then DIR/long.jsonl
+    write the base model's corpus, to be trained on part after part: DIR/few-words.jsonl,
+    many-words.jsonl, short.jsonl, long.jsonl
 cargo xtask base tokenizer DIR [--seed N] [--records N]
     train the tokenizer on that corpus; writes DIR/tokenizer.json, tokenizer_config.json,
     config.json and generation_config.json";
@@ -57,17 +58,23 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 fn write_corpus(dir: &Path, seed: u64, records: usize) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
     let short = short_records(records);
-    let mut corpus = base_corpus(seed, records);
-    for (name, count) in [("short.jsonl", short), ("long.jsonl", records - short)] {
-        let path = dir.join(name);
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let mut out = BufWriter::new(file);
-        for record in corpus.by_ref().take(count) {
-            writeln!(out, "{record}")?;
-        }
-        out.flush().with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}: {count} records", path.display());
+    write_part(dir, "few-words", copying_corpus(seed, CopyWords::Few, records / 4))?;
+    write_part(dir, "many-words", copying_corpus(seed, CopyWords::Many, records / 2))?;
+    write_part(dir, "short", base_corpus(seed, records).take(short))?;
+    write_part(dir, "long", base_corpus(seed, records).skip(short))
+}
+
+fn write_part(dir: &Path, name: &str, part: impl Iterator<Item = Json>) -> Result<()> {
+    let path = dir.join(name).with_extension("jsonl");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut out = BufWriter::new(file);
+    let mut count = 0;
+    for record in part {
+        writeln!(out, "{record}")?;
+        count += 1;
     }
+    out.flush().with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}: {count} records", path.display());
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! word lists written for this project. It does not know chat templates, tokens, models or files.
 
 mod conversation;
+mod copying;
 mod demo;
 mod domains;
 mod invented;
@@ -17,6 +18,7 @@ mod tokenizer;
 mod tool;
 mod words;
 
+pub use copying::{CopyWords, copying_corpus};
 pub use demo::{DemoDataset, DemoSizes, demo_dataset};
 pub use pretraining::{base_corpus, short_records};
 pub use tokenizer::{PRE_TOKENIZER_PATTERN, train_tokenizer};
