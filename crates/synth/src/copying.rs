@@ -1,7 +1,7 @@
 //! What the base model reads first: lines of words, said again. From them it learns to copy, which everything after needs.
 //!
 //! In: a seed and a count. Out: `{"text": ...}` records. A model this small begins to copy within minutes when few words
-//! recur often, and takes that to all words; from varied text alone it had not begun after ten times as long.
+//! recur often, and takes that to all words afterwards; from varied text alone it had not begun when it was stopped.
 
 use serde_json::{Value as Json, json};
 
