@@ -10,7 +10,7 @@ use toolsmith_chat::check;
 use toolsmith_chat::data::{Conversation, Message};
 use toolsmith_chat::template::{ModelFacts, RenderOptions, Template};
 use toolsmith_chat::tokens::view::{self, Style};
-use toolsmith_chat::tokens::{ChatTokenizer, TokenizerError};
+use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
 fn golden_json() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tokenizer.json");
@@ -178,4 +178,30 @@ fn templates_are_recognised_by_what_the_folder_says() {
     assert_eq!(recognise(facts("qwen2", Some("<|im_start|>{{ messages }}"), &qwen)), None);
     assert_eq!(recognise(facts("qwen2", Some(&format!("{ours}<think>")), &qwen)), None);
     assert_eq!(recognise(ModelFacts::default()), None);
+}
+
+#[test]
+fn parts_of_an_answer_weigh_what_they_are_given() {
+    let call = toolsmith_chat::data::ToolCall::new("walk", json!({"far": "yes", "steps": 12}));
+    let answer =
+        Message { tool_calls: vec![call], ..Message::new(toolsmith_chat::data::Role::Assistant, "well") };
+    let conversation = Conversation::new(vec![Message::user("walk"), answer]);
+    let tokenizer = golden();
+    let weights = PartWeights { name: 2.0, argument_key: 3.0, argument_value: 4.0, prose: 5.0 };
+    for template in Template::ALL {
+        let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
+        let Ok((encoded, weights)) = tokenizer.encode_weighted(&rendered, &weights) else {
+            continue; // The golden tokenizer does not have this family's control tokens.
+        };
+        let text = |weight: f32| -> String {
+            let ids = encoded.input_ids.iter().zip(&weights).filter(|(_, found)| **found == weight);
+            tokenizer.decode(&ids.map(|(id, _)| *id).collect::<Vec<_>>())
+        };
+        assert_eq!(encoded, tokenizer.encode(&rendered).unwrap());
+        assert!(text(2.0).contains("walk"), "{template}: {:?}", text(2.0));
+        assert!(text(3.0).contains("far") && text(3.0).contains("steps"), "{template}: {:?}", text(3.0));
+        assert!(text(4.0).contains("yes") && text(4.0).contains("12"), "{template}: {:?}", text(4.0));
+        assert_eq!(text(5.0), "well", "{template}");
+        assert!(text(1.0).contains("walk"), "{template}: the question is no part of the answer");
+    }
 }

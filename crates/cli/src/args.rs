@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::data::TrainOn;
 use toolsmith_chat::template::Template;
-use toolsmith_prepare::RecordFormat;
+use toolsmith_chat::tokens::PartWeights;
+use toolsmith_prepare::{RecordFormat, SampleOptions};
 
 /// Fine-tune language models to call tools: prepare, look, train, talk, score.
 #[derive(Debug, Parser)]
@@ -65,6 +68,70 @@ pub(crate) enum Command {
     Eval(EvalArgs),
 }
 
+/// What samples are made of a record.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SampleArgs {
+    /// Longest sample in tokens [default: no limit]
+    #[arg(long, value_name = "TOKENS", value_parser = positive)]
+    max_length: Option<usize>,
+    /// What becomes of a longer one: structured (old turns, then unused tools, then the middle of tool results are left
+    /// out, each counted and named), right (cut blindly at the end) or refuse
+    #[arg(long, value_name = "HOW", default_value = "structured", value_parser = named(&Truncation::ALL, Truncation::as_str))]
+    truncate: Truncation,
+    /// Which answers are trained: all, last (what follows the last question) or none-but-marked (train: true)
+    #[arg(long, value_name = "WHICH", default_value = "all", value_parser = named(&TrainOn::ALL, TrainOn::as_str))]
+    train_on: TrainOn,
+    /// What parts of an answer count in the loss, as name=2,argument_key=1,argument_value=1.5,prose=0.5
+    #[arg(long, value_name = "PART=X,…", value_parser = loss_weights)]
+    loss_weights: Option<PartWeights>,
+}
+
+impl SampleArgs {
+    /// The choices, for records of this shape.
+    pub(crate) fn options(&self, format: Option<RecordFormat>) -> SampleOptions {
+        SampleOptions {
+            format,
+            max_length: self.max_length,
+            truncation: self.truncate,
+            train_on: self.train_on,
+            part_weights: self.loss_weights,
+        }
+    }
+}
+
+/// A parser of one of these names.
+fn named<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
+    move |given: &str| {
+        all.iter().copied().find(|one| name(*one) == given).ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|one| name(*one)).collect();
+            format!("expected one of: {}", names.join(", "))
+        })
+    }
+}
+
+fn loss_weights(given: &str) -> Result<PartWeights, String> {
+    const EXPECTED: &str = "expected PART=NUMBER, the parts being name, argument_key, argument_value and prose, the number 0 or above";
+    let mut weights = PartWeights::default();
+    for pair in given.split(',') {
+        let (part, number) = pair.split_once('=').ok_or(EXPECTED)?;
+        let number: f32 = number.trim().parse().map_err(|_| format!("{pair}: {EXPECTED}"))?;
+        if !(number.is_finite() && number >= 0.0) {
+            return Err(format!("{pair}: {EXPECTED}"));
+        }
+        match part.trim() {
+            "name" => weights.name = number,
+            "argument_key" => weights.argument_key = number,
+            "argument_value" => weights.argument_value = number,
+            "prose" => weights.prose = number,
+            _ => return Err(format!("{pair}: {EXPECTED}")),
+        }
+    }
+    Ok(weights)
+}
+
 /// Where records come from and how they are read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FormatArgs {
@@ -105,9 +172,9 @@ pub(crate) struct PrepareArgs {
     /// How records are read and rendered.
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Longest sample in tokens; longer ones are refused, never cut
-    #[arg(long, value_name = "TOKENS", value_parser = positive)]
-    pub(crate) max_length: Option<usize>,
+    /// What samples are made of a record.
+    #[command(flatten)]
+    pub(crate) samples: SampleArgs,
     /// Drop, count and name bad records instead of stopping with exit code 3
     #[arg(long)]
     pub(crate) skip_bad: bool,
@@ -162,6 +229,9 @@ pub(crate) struct PreviewArgs {
     /// How records are read and rendered.
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+    /// What samples are made of a record.
+    #[command(flatten)]
+    pub(crate) samples: SampleArgs,
     /// How many samples to show
     #[arg(short = 'n', long, value_name = "N", default_value = "3", value_parser = positive)]
     pub(crate) count: usize,

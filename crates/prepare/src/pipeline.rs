@@ -43,16 +43,18 @@ pub struct Progress {
 }
 
 /// One sample on its way into [`Rows`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// Token ids.
     pub input_ids: Vec<u32>,
     /// The id to train at each position, or -100.
     pub labels: Vec<i32>,
+    /// What each position counts in the loss; `None` where all count the same.
+    pub weights: Option<Vec<f32>>,
 }
 
 /// What a record gave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Accepted {
     /// Its samples, usually one.
     pub samples: Vec<Sample>,
@@ -212,7 +214,8 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
             Ok(accepted) => {
                 let origin = Origin::new(chunk.source, place);
                 for sample in accepted.samples {
-                    finished.rows.push(&sample.input_ids, &sample.labels, origin);
+                    let weights = sample.weights.as_deref();
+                    finished.rows.push_weighted(&sample.input_ids, &sample.labels, weights, origin);
                 }
                 if !accepted.warnings.is_empty() {
                     finished.warned.push((place, accepted.warnings));

@@ -36,7 +36,7 @@ pub fn prepare_to_parquet(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<()>, PrepareError> {
     let names = sources.iter().map(|source| source.display().to_string()).collect();
-    let mut writer = PreparedWriter::create(output, names, facts)?;
+    let mut writer = PreparedWriter::create(output, names, facts, maker.options.part_weights.is_some())?;
     let work = |bytes: &[u8], place| maker.samples(bytes, place);
     let summary = pipeline::run(sources, &options.pipeline, &work, progress, &mut |rows, summary| {
         if wanted(summary, options) { writer.write(rows) } else { Ok(()) }

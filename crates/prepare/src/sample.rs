@@ -3,13 +3,14 @@
 //! In: a record's bytes and the model's tokenizer and template. Out: token ids with labels, or every reason against it.
 //! Does not know files or threads.
 
+use toolsmith_chat::batch::{self, Fit, Truncation};
 use toolsmith_chat::check::{self, Finding, Level};
-use toolsmith_chat::data::Conversation;
-use toolsmith_chat::template::{RenderOptions, Template};
-use toolsmith_chat::tokens::ChatTokenizer;
+use toolsmith_chat::data::{Conversation, TrainOn};
+use toolsmith_chat::template::{RenderError, RenderOptions, Rendered, Template, TrainingSample};
+use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
 use crate::record::{self, Record};
-use crate::{Accepted, Place, Reason, RecordFormat, Sample};
+use crate::{Accepted, IGNORE_INDEX, Place, Reason, RecordFormat, Sample};
 
 /// Makes samples the way one model needs them.
 pub struct SampleMaker<'a> {
@@ -17,61 +18,138 @@ pub struct SampleMaker<'a> {
     pub tokenizer: &'a ChatTokenizer,
     /// The model's chat format; a model that has none can be trained on plain text alone.
     pub template: Option<Template>,
-    /// The shape of the records; told record by record where absent.
-    pub format: Option<RecordFormat>,
     /// The token that ends a plain text.
     pub eos: Option<u32>,
-    /// Longest sample, in tokens; longer ones are refused.
+    /// What the user chooses.
+    pub options: SampleOptions,
+}
+
+/// What a user chooses about samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SampleOptions {
+    /// The shape of the records; told record by record where absent.
+    pub format: Option<RecordFormat>,
+    /// Longest sample, in tokens.
     pub max_length: Option<usize>,
+    /// What becomes of longer ones.
+    pub truncation: Truncation,
+    /// Which answers are trained.
+    pub train_on: TrainOn,
+    /// What the parts of an answer count in the loss; `None` where all count the same.
+    pub part_weights: Option<PartWeights>,
 }
 
 impl SampleMaker<'_> {
     /// The samples of one record.
     pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, self.format).map_err(|reason| vec![reason])?;
-        let accepted = match record {
-            Record::Conversation(conversation) => self.conversation(&conversation)?,
-            Record::Text(text) => self.text(&text)?,
-        };
-        let longest = accepted.samples.iter().map(|sample| sample.input_ids.len()).max().unwrap_or(0);
-        match self.max_length {
-            Some(limit) if longest > limit => Err(vec![too_long(longest, limit)]),
-            _ => Ok(accepted),
+        let record = record::read(bytes, place, self.options.format).map_err(|reason| vec![reason])?;
+        match record {
+            Record::Conversation(conversation) => self.conversation(conversation),
+            Record::Text(text) => self.text(&text),
         }
     }
 
-    fn conversation(&self, conversation: &Conversation) -> Result<Accepted, Vec<Reason>> {
+    fn conversation(&self, mut conversation: Conversation) -> Result<Accepted, Vec<Reason>> {
         let Some(template) = self.template else {
             return Err(vec![no_template()]);
         };
-        let mut findings = check::check(conversation, Some(template));
+        self.options.train_on.apply(&mut conversation);
+        let mut findings = check::check(&conversation, Some(template));
         if findings.iter().any(|finding| finding.level == Level::Error) {
             return Err(errors(&findings));
         }
-        let rendered = template
-            .samples(conversation, &RenderOptions::TRAINING)
-            .map_err(|error| vec![Reason::new("unwritable", error.to_string())])?;
-        let mut samples = Vec::with_capacity(rendered.len());
-        for rendered in &rendered {
-            let encoded = self
+        let rendered = template.samples(&conversation, &RenderOptions::TRAINING).map_err(unwritable)?;
+        let mut accepted = Accepted::default();
+        for TrainingSample { conversation, rendered } in rendered {
+            let (mut sample, mut found) = self.encode(&rendered)?;
+            if self.is_too_long(&sample) && self.options.truncation == Truncation::Structured {
+                let shorter = self.shorten(template, &conversation, &mut accepted.warnings)?;
+                (sample, found) = self.encode(&shorter)?;
+            }
+            self.cut_right(&mut sample, &mut accepted.warnings)?;
+            findings.extend(found);
+            accepted.samples.push(sample);
+        }
+        if findings.iter().any(|finding| finding.level == Level::Error) {
+            return Err(errors(&findings));
+        }
+        accepted.warnings.extend(findings.iter().map(reason));
+        Ok(accepted)
+    }
+
+    fn encode(&self, rendered: &Rendered) -> Result<(Sample, Vec<Finding>), Vec<Reason>> {
+        let encoded = match &self.options.part_weights {
+            None => self.tokenizer.encode(rendered).map(|encoded| (encoded, None)),
+            Some(weights) => self
                 .tokenizer
-                .encode(rendered)
-                .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
-            findings.extend(check::check_encoded(&encoded));
-            samples.push(Sample { input_ids: encoded.input_ids, labels: encoded.labels });
+                .encode_weighted(rendered, weights)
+                .map(|(encoded, weights)| (encoded, Some(weights))),
+        };
+        let (encoded, weights) = encoded.map_err(tokenizer_failed)?;
+        let findings = check::check_encoded(&encoded);
+        Ok((Sample { input_ids: encoded.input_ids, labels: encoded.labels, weights }, findings))
+    }
+
+    fn is_too_long(&self, sample: &Sample) -> bool {
+        self.options.max_length.is_some_and(|limit| sample.input_ids.len() > limit)
+    }
+
+    /// The rendering of as much of a conversation as fits; what was left out is told.
+    fn shorten(
+        &self,
+        template: Template,
+        conversation: &Conversation,
+        warnings: &mut Vec<Reason>,
+    ) -> Result<Rendered, Vec<Reason>> {
+        let limit = self.options.max_length.unwrap_or(usize::MAX);
+        let render = |conversation: &Conversation| {
+            template.render(conversation, &RenderOptions::TRAINING).map_err(unwritable)
+        };
+        let fitted = batch::fit(conversation, limit, &mut |conversation| {
+            let encoded = self.tokenizer.encode(&render(conversation)?).map_err(tokenizer_failed)?;
+            Ok::<_, Vec<Reason>>(encoded.input_ids.len())
+        })?;
+        match fitted {
+            Fit::Whole => render(conversation),
+            Fit::Cut(shorter, cuts) => {
+                warnings.extend(cuts.iter().map(|cut| Reason::new(cut.code(), cut.to_string())));
+                render(&shorter)
+            }
+            Fit::TooLong(tokens) => Err(vec![too_long(tokens, limit, self.options.truncation)]),
         }
-        if findings.iter().any(|finding| finding.level == Level::Error) {
-            return Err(errors(&findings));
+    }
+
+    /// Cuts what is still too long, or refuses it.
+    fn cut_right(&self, sample: &mut Sample, warnings: &mut Vec<Reason>) -> Result<(), Vec<Reason>> {
+        let tokens = sample.input_ids.len();
+        let Some(limit) = self.options.max_length.filter(|limit| tokens > *limit) else {
+            return Ok(());
+        };
+        if self.options.truncation != Truncation::Right {
+            return Err(vec![too_long(tokens, limit, self.options.truncation)]);
         }
-        let warnings = findings.iter().map(reason).collect();
-        Ok(Accepted { samples, warnings })
+        let trained = sample.labels[limit..].iter().filter(|label| **label != IGNORE_INDEX).count();
+        let inside = sample.labels[limit] != IGNORE_INDEX && sample.labels[limit - 1] != IGNORE_INDEX;
+        let text = format!(
+            "cut {} tokens at the end, {trained} of them trained{}",
+            tokens - limit,
+            if inside { "; the cut goes through a trained answer, whose end is never learned" } else { "" }
+        );
+        warnings.push(Reason::new("cut-right", text));
+        sample.input_ids.truncate(limit);
+        sample.labels.truncate(limit);
+        if let Some(weights) = &mut sample.weights {
+            weights.truncate(limit);
+        }
+        if sample.labels.iter().all(|label| *label == IGNORE_INDEX) {
+            let text = format!("nothing that is trained stands in the first {limit} tokens (max_length)");
+            return Err(vec![Reason::new("nothing-trained", text)]);
+        }
+        Ok(())
     }
 
     fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {
-        let mut input_ids = self
-            .tokenizer
-            .encode_text(text)
-            .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
+        let mut input_ids = self.tokenizer.encode_text(text).map_err(tokenizer_failed)?;
         if input_ids.is_empty() {
             return Err(vec![Reason::new(
                 "nothing-trained",
@@ -80,7 +158,10 @@ impl SampleMaker<'_> {
         }
         input_ids.extend(self.eos);
         let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
-        Ok(Accepted { samples: vec![Sample { input_ids, labels }], warnings: Vec::new() })
+        let mut sample = Sample { input_ids, labels, weights: None };
+        let mut warnings = Vec::new();
+        self.cut_right(&mut sample, &mut warnings)?;
+        Ok(Accepted { samples: vec![sample], warnings })
     }
 }
 
@@ -92,14 +173,26 @@ fn reason(finding: &Finding) -> Reason {
     Reason::new(finding.code.as_str(), finding.to_string())
 }
 
-fn too_long(tokens: usize, limit: usize) -> Reason {
-    Reason::new(
-        "too-long",
-        format!(
-            "the sample has {tokens} tokens, and at most {limit} are asked for (max_length). \
-             Raise the limit or shorten the record; samples are never cut"
-        ),
-    )
+fn unwritable(error: RenderError) -> Vec<Reason> {
+    vec![Reason::new("unwritable", error.to_string())]
+}
+
+fn tokenizer_failed(error: TokenizerError) -> Vec<Reason> {
+    vec![Reason::new("tokenizer", error.to_string())]
+}
+
+fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Reason {
+    let tried = match truncation {
+        Truncation::Structured => {
+            " even without the turns, tools and parts of results that may be left out (truncate: structured)"
+        }
+        Truncation::Right | Truncation::Refuse => "",
+    };
+    let text = format!(
+        "the sample has {tokens} tokens{tried}, and at most {limit} are asked for (max_length). \
+         Raise the limit, shorten the record, or cut it blindly with truncate: right"
+    );
+    Reason::new("too-long", text)
 }
 
 fn no_template() -> Reason {

@@ -18,10 +18,10 @@
 
 use super::family::Family;
 use super::parse::Grammar;
-use super::rendered::{PieceKind, Writer};
+use super::rendered::{Part, PieceKind, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
-use crate::json::{self, Json, push_python, push_python_indented};
+use crate::json::{self, Json, push_python_indented};
 
 pub(super) const SYSTEM: &str = "<|system|>";
 pub(super) const USER: &str = "<|user|>";
@@ -174,7 +174,8 @@ impl Renderer {
         self.role(role);
         self.out.trained = message.is_trained();
         self.out.structure("\n");
-        self.out.content(message.text());
+        let part = if role == ASSISTANT { Part::Prose } else { Part::Other };
+        self.out.content_part(part, message.text());
         if role == ASSISTANT {
             self.answer = Some(Answer { trained: message.is_trained(), stop: USER });
         }
@@ -199,10 +200,10 @@ impl Renderer {
         }
         self.role(ASSISTANT);
         self.out.trained = message.is_trained();
-        self.out.content(&call.name);
+        self.out.content_part(Part::Name, &call.name);
         self.out.structure("\n");
         match raw_key {
-            None => self.out.write(PieceKind::Content, |text| push_python(text, &call.arguments)),
+            None => self.out.arguments(&call.arguments),
             Some(key) => {
                 let arguments = call.arguments.as_object().filter(|arguments| arguments.len() == 1);
                 let raw = arguments.and_then(|arguments| arguments.get(key)).and_then(Json::as_str);
@@ -214,7 +215,7 @@ impl Renderer {
                     key,
                     found: json::to_python(&call.arguments),
                 })?;
-                self.out.content(raw);
+                self.out.content_part(Part::ArgumentValue, raw);
             }
         }
         self.answer = Some(Answer { trained: message.is_trained(), stop: OBSERVATION });

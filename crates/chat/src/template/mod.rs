@@ -19,7 +19,8 @@ use std::str::FromStr;
 pub use error::RenderError;
 pub use parse::{AssistantTurn, MalformedToolCall, ParseEvent, StreamParser};
 pub use recognise::ModelFacts;
-pub use rendered::{Piece, PieceKind, Rendered};
+pub use rendered::{Part, Piece, PieceKind, Rendered};
+pub use samples::TrainingSample;
 
 use crate::data::{Conversation, ToolSpec};
 use family::Family;
@@ -85,12 +86,17 @@ impl Template {
 
     /// The samples to train a conversation by: one, except where the family writes earlier turns in another way once a
     /// later one came. There each trained user turn becomes a sample of its own, written as it is when it is served.
-    pub fn samples(
+    pub fn samples<'a>(
         self,
-        conversation: &Conversation,
+        conversation: &'a Conversation,
         options: &RenderOptions,
-    ) -> Result<Vec<Rendered>, RenderError> {
-        samples::samples(self, conversation, options)
+    ) -> Result<Vec<TrainingSample<'a>>, RenderError> {
+        let render = |conversation: &Conversation| self.render(conversation, options);
+        if self.family().rewrites_history && !options.add_generation_prompt {
+            samples::by_turns(conversation, &render)
+        } else {
+            samples::whole(conversation, &render)
+        }
     }
 
     /// Reads a whole answer: what a model wrote after the generation prompt.

@@ -13,7 +13,7 @@
 
 use super::family::Family;
 use super::parse::Grammar;
-use super::rendered::{PieceKind, Writer};
+use super::rendered::{Part, PieceKind, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall};
 use crate::json::push_python;
@@ -120,9 +120,9 @@ fn write_assistant(out: &mut Writer, message: &Message, index: usize) -> Result<
     out.trained = message.is_trained();
     let calls = &message.tool_calls;
     if calls.is_empty() {
-        out.content(text_of(message, index)?);
+        out.content_part(Part::Prose, text_of(message, index)?);
     } else {
-        out.content(message.text());
+        out.content_part(Part::Prose, message.text());
     }
     for (call_index, call) in calls.iter().enumerate() {
         // The first newline of a turn that only calls is the header's.
@@ -146,9 +146,9 @@ fn write_call(out: &mut Writer, call: &ToolCall, message: usize, index: usize) -
         });
     }
     out.structure("<tool_call>\n{\"name\": \"");
-    out.content(&call.name);
+    out.content_part(Part::Name, &call.name);
     out.structure("\", \"arguments\": ");
-    out.write(PieceKind::Content, |text| push_python(text, &call.arguments));
+    out.arguments(&call.arguments);
     out.structure("}\n</tool_call>");
     Ok(())
 }

@@ -11,10 +11,12 @@ mod regex_split;
 mod tokenizer;
 pub mod view;
 mod vocabulary;
+mod weights;
 
 pub use decode::DecodeStream;
 pub use encode::{Encoded, TokenOrigin};
 pub use error::TokenizerError;
 pub use tokenizer::ChatTokenizer;
+pub use weights::PartWeights;
 
 pub use crate::batch::IGNORE_INDEX;

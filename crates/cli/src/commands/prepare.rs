@@ -47,9 +47,8 @@ pub(crate) fn run(
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template,
-        format: args.format.format,
         eos: folder.eos_id(&tokenizer),
-        max_length: args.max_length,
+        options: args.samples.options(args.format.format),
     };
     let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads) };
     let mut facts = vec![("tokenizer", folder.tokenizer_fingerprint())];

@@ -24,8 +24,7 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
     let maker = SampleMaker {
         template: folder.find_template(args.format.template, &tokenizer),
         eos: folder.eos_id(&tokenizer),
-        format: args.format.format,
-        max_length: None,
+        options: args.samples.options(args.format.format),
         tokenizer: &tokenizer,
     };
     if !args.sanity {

@@ -2,11 +2,12 @@
 //!
 //! A conversation that cannot be rendered gives `{"index", "error"}` in its place, so that lines stay in step.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use toolsmith_chat::template::{RenderOptions, Rendered, Template};
+use toolsmith_chat::template::{RenderOptions, Rendered, Template, TrainingSample};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::Record;
 
@@ -83,13 +84,15 @@ impl Renderer {
                 let rendered = if self.options.for_training {
                     template.samples(&conversation, &self.options)
                 } else {
-                    template.render(&conversation, &self.options).map(|rendered| vec![rendered])
+                    template.render(&conversation, &self.options).map(|rendered| {
+                        vec![TrainingSample { conversation: Cow::Borrowed(&conversation), rendered }]
+                    })
                 };
                 let rendered = rendered.map_err(|error| error.to_string())?;
                 rendered
                     .iter()
                     .enumerate()
-                    .map(|(sample, rendered)| self.line(index, sample, rendered))
+                    .map(|(sample, rendered)| self.line(index, sample, &rendered.rendered))
                     .collect()
             }
             Record::Text(text) => {

@@ -13,7 +13,8 @@ use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
 use toolsmith_prepare::{
-    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, is_parquet, prepare_in_memory, read_prepared,
+    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_parquet, prepare_in_memory,
+    read_prepared,
 };
 use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
 
@@ -60,9 +61,14 @@ pub(crate) fn run(
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template,
-        format: named(config.format.as_deref())?,
         eos: folder.eos_id(&tokenizer),
-        max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
+        options: SampleOptions {
+            format: named(config.format.as_deref())?,
+            max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
+            truncation: config.truncate,
+            train_on: config.train_on,
+            part_weights: config.loss_weights,
+        },
     };
     let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
     let load = |files: &[String], what: &str, out: &mut dyn Write| {
@@ -146,7 +152,7 @@ fn load_samples(
         if is_parquet(&path) {
             let prepared = read_prepared(&path)?;
             check_facts(&prepared.facts, &path, folder)?;
-            if let Some(limit) = maker.max_length {
+            if let Some(limit) = maker.options.max_length {
                 check_lengths(&prepared.rows, limit, &path)?;
             }
             append(&mut samples, &prepared.rows, &prepared.sources)?;
@@ -180,7 +186,11 @@ fn append(samples: &mut Vec<Sample>, rows: &Rows, sources: &[String]) -> anyhow:
     for row in rows.iter() {
         let source = sources.get(row.origin.source).map_or("", String::as_str);
         let name = format!("{source}:{}", row.origin.line);
-        samples.push(Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?);
+        let sample = Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?;
+        samples.push(match row.weights {
+            Some(weights) => sample.with_weights(weights.to_vec())?,
+            None => sample,
+        });
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use toolsmith_eval::Scores;
 use toolsmith_prepare::read_prepared;
 use toolsmith_synth::{DemoSizes, demo_dataset};
 
-use crate::args::{DemoArgs, FormatArgs, ModelArgs, PrepareArgs, SamplingArgs, TrainArgs};
+use crate::args::{DemoArgs, FormatArgs, ModelArgs, PrepareArgs, SampleArgs, SamplingArgs, TrainArgs};
 use crate::assistant::Assistant;
 use crate::commands::chat::{message_of, pending_call};
 use crate::commands::eval::{Evaluation, Reference, evaluate, read_references};
@@ -239,7 +239,7 @@ fn prepare_args(folder: &RunFolder) -> PrepareArgs {
         model: folder.text("base"),
         output: folder.path("train.parquet"),
         format: FormatArgs { format: None, template: None },
-        max_length: None,
+        samples: SampleArgs::default(),
         skip_bad: false,
         json: false,
     }

@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 
-use toolsmith_chat::data::SourceFormat;
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::data::{SourceFormat, TrainOn};
 use toolsmith_chat::template::Template;
+use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 
 use super::TrainConfig;
@@ -55,6 +57,9 @@ pub const KEYS: &[&str] = &[
     "format",
     "template",
     "max_length",
+    "truncate",
+    "train_on",
+    "loss_weights",
     "skip_bad",
     "output_dir",
     "method",
@@ -83,6 +88,10 @@ pub const KEYS: &[&str] = &[
     "lora.lora_alpha",
     "lora.lora_dropout",
     "lora.target_modules",
+    "loss_weights.name",
+    "loss_weights.argument_key",
+    "loss_weights.argument_value",
+    "loss_weights.prose",
 ];
 
 #[derive(Clone, Copy)]
@@ -102,6 +111,11 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let format = top.name("format", &[&formats[..], &["text"]].concat());
     let template = top.name("template", &Template::ALL.map(Template::as_str));
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
+    let truncate =
+        top.choice("truncate", Truncation::default(), &Truncation::ALL.map(|way| (way.as_str(), way)));
+    let train_on =
+        top.choice("train_on", TrainOn::default(), &TrainOn::ALL.map(|choice| (choice.as_str(), choice)));
+    let loss_weights = top.inner("loss_weights").map(|group| read_loss_weights(group, top.issues()));
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
 
@@ -146,6 +160,9 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         format,
         template,
         max_length,
+        truncate,
+        train_on,
+        loss_weights,
         skip_bad,
         output_dir,
         method,
@@ -169,6 +186,19 @@ fn read_lora(group: Option<(Place, Vec<(Entry, Entry)>)>, issues: &mut Vec<Issue
     };
     lora.finish(&[("rank", "did you mean lora.r?"), ("alpha", "did you mean lora.lora_alpha?")]);
     LoraConfig { r, lora_alpha, lora_dropout, target_modules }
+}
+
+fn read_loss_weights(group: (Place, Vec<(Entry, Entry)>), issues: &mut Vec<Issue>) -> PartWeights {
+    let mut weights = Group::new("loss_weights.", group.1, issues);
+    let mut weight = |key: &'static str| weights.number(key, 1.0, &NOT_NEGATIVE) as f32;
+    let read = PartWeights {
+        name: weight("name"),
+        argument_key: weight("argument_key"),
+        argument_value: weight("argument_value"),
+        prose: weight("prose"),
+    };
+    weights.finish(&[]);
+    read
 }
 
 fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {

@@ -11,6 +11,9 @@ mod keys;
 
 use std::path::PathBuf;
 
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::data::TrainOn;
+use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{TrainMethod, WeightType};
 
 pub use issue::{ConfigIssues, Issue, Place};
@@ -35,6 +38,12 @@ pub struct TrainConfig {
     pub template: Option<String>,
     /// Longest sample, in tokens.
     pub max_length: Option<usize>,
+    /// What becomes of longer ones.
+    pub truncate: Truncation,
+    /// Which answers are trained.
+    pub train_on: TrainOn,
+    /// What the parts of an answer count in the loss; `None` where all count the same.
+    pub loss_weights: Option<PartWeights>,
     /// Whether bad samples are dropped and counted; without it, one bad sample stops the run before it starts.
     pub skip_bad: bool,
     /// Folder of the run.
