@@ -100,8 +100,7 @@ impl TiktokenFamily {
             Self::Llama3 => {
                 let named = ["<|begin_of_text|>", "<|end_of_text|>"].map(str::to_owned);
                 let mut tokens = numbered(ranks, named);
-                for (place, name) in
-                    [(6, "<|start_header_id|>"), (7, "<|end_header_id|>"), (9, "<|eot_id|>")]
+                for (place, name) in [(6, "<|start_header_id|>"), (7, "<|end_header_id|>"), (9, "<|eot_id|>")]
                 {
                     tokens.push(Added::special(ranks + place, name));
                 }
@@ -128,7 +127,8 @@ pub(super) fn class(tokenizer_config: Option<&Json>) -> Option<&str> {
 pub(super) fn add_configured(added: &mut Vec<Added>, tokenizer_config: Option<&Json>) {
     let listed = tokenizer_config.and_then(|config| config.get("added_tokens_decoder")?.as_object());
     let listed = listed.into_iter().flatten();
-    let listed: Vec<_> = listed.filter_map(|(id, entry)| Added::read(Some(id.parse().ok()?), entry)).collect();
+    let listed: Vec<_> =
+        listed.filter_map(|(id, entry)| Added::read(Some(id.parse().ok()?), entry)).collect();
     added.retain(|known| !listed.iter().any(|added| added.id == known.id || added.name == known.name));
     added.extend(listed);
     added.sort_by_key(|added| added.id);

@@ -74,7 +74,9 @@ impl<'de> Deserialize<'de> for Model<'de> {
                 while let Some(key) = map.next_key::<String>()? {
                     match key.as_str() {
                         "vocab" => model.vocab = Some(map.next_value()?),
-                        "merges" => model.merges = map.next_value::<Option<Merges<'_>>>()?.map(|merges| merges.0),
+                        "merges" => {
+                            model.merges = map.next_value::<Option<Merges<'_>>>()?.map(|merges| merges.0)
+                        }
                         _ => drop(model.rest.insert(key, map.next_value()?)),
                     }
                 }
@@ -106,9 +108,11 @@ impl<'de> Deserialize<'de> for Vocab<'de> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
                 let mut pieces = Vec::new();
                 while let Some((Text(piece), score)) = list.next_element::<(Text<'_>, Number)>()? {
-                    pieces.push((piece, as_the_reference_reads(&score).ok_or_else(|| {
-                        de::Error::custom(format!("{score} is no score"))
-                    })?));
+                    pieces.push((
+                        piece,
+                        as_the_reference_reads(&score)
+                            .ok_or_else(|| de::Error::custom(format!("{score} is no score")))?,
+                    ));
                 }
                 Ok(Vocab::Scores(pieces))
             }

@@ -149,7 +149,9 @@ fn read_added(entries: Option<&Json>) -> Option<Vec<Added>> {
 /// Whether decoding takes a space away from the beginning.
 fn takes_leading_space(decoder: &Json) -> bool {
     match decoder["type"].as_str() {
-        Some("Strip") => decoder["content"] == " " && decoder["start"].as_u64().is_some_and(|count| count > 0),
+        Some("Strip") => {
+            decoder["content"] == " " && decoder["start"].as_u64().is_some_and(|count| count > 0)
+        }
         Some("Metaspace") => {
             decoder["prepend_scheme"] != "never" && decoder["add_prefix_space"].as_bool() != Some(false)
         }

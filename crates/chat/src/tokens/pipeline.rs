@@ -30,7 +30,10 @@ impl Pipeline {
     /// A normalizer or pre-tokenizer that the crate cannot build.
     pub(super) fn new(mut parts: Json, model: PipelineModel) -> Result<Self, String> {
         if let Json::Object(root) = &mut parts {
-            root.insert("model".to_owned(), json!({"type": "BPE", "byte_level": false, "vocab": {"a": 0}, "merges": []}));
+            root.insert(
+                "model".to_owned(),
+                json!({"type": "BPE", "byte_level": false, "vocab": {"a": 0}, "merges": []}),
+            );
             root.insert("added_tokens".to_owned(), json!([]));
             for key in ["post_processor", "decoder", "padding", "truncation", "role_to_token"] {
                 root.remove(key);

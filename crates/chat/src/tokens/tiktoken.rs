@@ -30,7 +30,8 @@ pub(super) fn read(
 ) -> Result<(Pipeline, Vocabulary), TokenizerError> {
     let pieces = parse(bytes)?;
     let family = TiktokenFamily::recognise(pieces.len(), tokenizer_config).ok_or_else(|| {
-        let class = family::class(tokenizer_config).map_or_else(|| "nothing".to_owned(), |class| format!("{class:?}"));
+        let class = family::class(tokenizer_config)
+            .map_or_else(|| "nothing".to_owned(), |class| format!("{class:?}"));
         TokenizerError::UnknownTiktoken { ranks: pieces.len(), class }
     })?;
     let unusable = |reason: String| TokenizerError::Tiktoken { line: pieces.len(), reason };
@@ -94,8 +95,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<Vec<u8>>, TokenizerError> {
     }
     if let Some(byte) = (0..=255).find(|byte| !seen.contains_key([*byte].as_slice())) {
         let line = bytes.split(|byte| *byte == b'\n').count();
-        let reason =
-            format!("the file ends without a piece for the byte 0x{byte:02X}, which text needs");
+        let reason = format!("the file ends without a piece for the byte 0x{byte:02X}, which text needs");
         return Err(TokenizerError::Tiktoken { line, reason });
     }
     drop(seen);

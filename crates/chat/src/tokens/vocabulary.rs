@@ -36,9 +36,7 @@ pub(super) enum Alphabet {
     /// Each character for a byte (GPT-2's table).
     ByteLevel,
     /// For themselves, but `▁` for a space; with `byte_fallback`, `<0x0A>` for a byte.
-    Text {
-        byte_fallback: bool,
-    },
+    Text { byte_fallback: bool },
 }
 
 /// An added token: a control token, `special` or not.

@@ -96,7 +96,13 @@ impl Work {
             let end = start + fixed.unwrap_or(c.len_utf8());
             let at = self.symbols.len();
             let after = (end < text.len()).then_some(at + 1);
-            self.symbols.push(Symbol { start, end, before: at.checked_sub(1), after, fixed: fixed.is_some() });
+            self.symbols.push(Symbol {
+                start,
+                end,
+                before: at.checked_sub(1),
+                after,
+                fixed: fixed.is_some(),
+            });
             start = end;
         }
     }

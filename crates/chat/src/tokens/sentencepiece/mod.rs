@@ -42,11 +42,19 @@ pub(super) fn read(
     build(&file, tokenizer_config).map_err(unusable)
 }
 
-fn build(file: &ModelFile<'_>, tokenizer_config: Option<&Json>) -> Result<(SentencePiece, Vocabulary), String> {
+fn build(
+    file: &ModelFile<'_>,
+    tokenizer_config: Option<&Json>,
+) -> Result<(SentencePiece, Vocabulary), String> {
     let count = u32::try_from(file.pieces.len()).map_err(|_| "it has too many pieces")?;
-    let mut added: Vec<Added> = (0..).zip(&file.pieces).filter(|(_, piece)| pieces::is_control(piece)).map(
-        |(id, piece)| Added { special: piece.kind != PieceKind::UserDefined, ..Added::special(id, piece.text) },
-    ).collect();
+    let mut added: Vec<Added> = (0..)
+        .zip(&file.pieces)
+        .filter(|(_, piece)| pieces::is_control(piece))
+        .map(|(id, piece)| Added {
+            special: piece.kind != PieceKind::UserDefined,
+            ..Added::special(id, piece.text)
+        })
+        .collect();
     added.extend(family::behind_sentencepiece(count, tokenizer_config));
     family::add_configured(&mut added, tokenizer_config);
 
@@ -57,7 +65,9 @@ fn build(file: &ModelFile<'_>, tokenizer_config: Option<&Json>) -> Result<(Sente
         1 => Some(Unigram::new(&pieces)),
         2 => None,
         other => {
-            return Err(format!("its model is of the kind {other}; what can be read is unigram (1) and BPE (2)"));
+            return Err(format!(
+                "its model is of the kind {other}; what can be read is unigram (1) and BPE (2)"
+            ));
         }
     };
     let spelling = Spelling {

@@ -124,10 +124,7 @@ fn parse_piece<'a>(fields: &mut Fields<'a>) -> Result<Piece<'a>, String> {
                     5 => PieceKind::Unused,
                     6 => PieceKind::Byte,
                     other => {
-                        return Err(format!(
-                            "{:?} is of the type {other}; known are 1 to 6",
-                            piece.text
-                        ));
+                        return Err(format!("{:?} is of the type {other}; known are 1 to 6", piece.text));
                     }
                 }
             }
@@ -188,7 +185,9 @@ impl Fields<'_> {
                 float.copy_from_slice(&self.bytes[at..at + 4]);
                 Value::Float(f32::from_le_bytes(float))
             }
-            other => return Err(format!("at byte {start}: a field of the wire type {other}, which there is not")),
+            other => {
+                return Err(format!("at byte {start}: a field of the wire type {other}, which there is not"));
+            }
         };
         Ok(Some(Field { number: key >> 3, value }))
     }

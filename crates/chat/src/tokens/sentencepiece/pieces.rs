@@ -47,7 +47,11 @@ pub(super) fn is_control(piece: &Piece<'_>) -> bool {
 
 impl Pieces {
     /// `control` are ids that text must not become, whatever the file says of them.
-    pub(super) fn new(pieces: &[Piece<'_>], byte_fallback: bool, control: &HashSet<u32>) -> Result<Self, String> {
+    pub(super) fn new(
+        pieces: &[Piece<'_>],
+        byte_fallback: bool,
+        control: &HashSet<u32>,
+    ) -> Result<Self, String> {
         let mut by_text: HashMap<Box<str>, Known> = HashMap::with_capacity(pieces.len());
         let mut seen: HashMap<&str, u32> = HashMap::with_capacity(pieces.len());
         let mut unknown = None;
@@ -66,7 +70,10 @@ impl Pieces {
                 PieceKind::Byte => {
                     let byte = crate::tokens::vocabulary::byte_piece(piece.text);
                     let byte = byte.ok_or_else(|| {
-                        format!("piece {id}, {:?}, is of the type byte; expected a text such as <0x0A>", piece.text)
+                        format!(
+                            "piece {id}, {:?}, is of the type byte; expected a text such as <0x0A>",
+                            piece.text
+                        )
                     })?;
                     bytes[usize::from(byte)] = Some(id);
                 }

@@ -1,7 +1,7 @@
 //! Unigram segmentation as SentencePiece does it: the cut whose pieces have the greatest sum of scores.
 //!
-//! In: normalized text. Out: its parts with their ids, `None` for one that no piece spells. Sums are 32-bit floats, compared
-//! as the reference compares them, since their rounding decides between cuts that are nearly equal.
+//! In: normalized text. Out: its parts with their ids, `None` for one that no piece spells. Sums are 32-bit floats, as
+//! in the reference, since their rounding decides between cuts that are nearly equal.
 
 use super::model_file::PieceKind;
 use super::pieces::{Known, Pieces};
@@ -44,11 +44,11 @@ impl Unigram {
         for (start, c) in text.char_indices() {
             let so_far = best[start].sum;
             let mut has_one = false;
-            let mut offer = |length: usize, score: f64, id: Option<u32>| {
+            let mut offer = |length: usize, score: f32, id: Option<u32>| {
                 let end = &mut best[start + length];
-                let sum = score + f64::from(so_far);
-                if !end.reached || sum > f64::from(end.sum) {
-                    *end = Best { start, sum: sum as f32, id, reached: true };
+                let sum = so_far + score;
+                if !end.reached || sum > end.sum {
+                    *end = Best { start, sum, id, reached: true };
                 }
             };
             self.trie.prefixes(&text.as_bytes()[start..], |length, known| {
@@ -56,7 +56,7 @@ impl Unigram {
                 offer(length, self.score(length, &known), Some(known.id));
             });
             if !has_one {
-                offer(c.len_utf8(), f64::from(self.unknown_score), None);
+                offer(c.len_utf8(), self.unknown_score, None);
             }
         }
         let mut parts = Vec::new();
@@ -69,11 +69,11 @@ impl Unigram {
         parts.into_iter().rev().for_each(|(text, id)| part(text, id));
     }
 
-    fn score(&self, length: usize, known: &Known) -> f64 {
+    fn score(&self, length: usize, known: &Known) -> f32 {
         match known.kind {
             // So that it is always taken.
-            PieceKind::UserDefined => f64::from(length as f32 * self.greatest_score) - 0.1,
-            _ => f64::from(known.score),
+            PieceKind::UserDefined => length as f32 * self.greatest_score - 0.1,
+            _ => known.score,
         }
     }
 }
