@@ -26,7 +26,6 @@ struct Inner {
     vocabulary: Vocabulary,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one to a tokenizer")]
 enum Encoder {
     Pipeline(Pipeline),
     SentencePiece(SentencePiece),

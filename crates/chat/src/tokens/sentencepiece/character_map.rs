@@ -18,7 +18,7 @@ impl CharacterMap {
         let broken = |what: &str| format!("its map of characters {what}");
         let (size, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| broken("breaks off"))?;
         let size = u32::from_le_bytes(*size) as usize;
-        if size > rest.len() || size % 4 != 0 || size == 0 {
+        if size > rest.len() || !size.is_multiple_of(4) || size == 0 {
             return Err(broken(&format!("says it has {size} bytes of trie; there are {}", rest.len())));
         }
         let (trie, replacements) = rest.split_at(size);
