@@ -11,7 +11,7 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::pipeline::PipelineModel;
 
 use super::TokenizerError;
-use super::json_file::{JsonFile, Model, Vocab};
+use super::json_file::{JsonFile, Merge, Model, Vocab};
 use super::pipeline::Pipeline;
 use super::unlearn::{atoms_are_text, unlearn_bpe, unlearn_unigram};
 use super::vocabulary::{Added, Alphabet, Spelling, Vocabulary};
@@ -35,6 +35,7 @@ fn build(file: JsonFile<'_>) -> Result<(Pipeline, Vocabulary), String> {
         rest.remove(key);
     }
     let mut vocab = model.vocab.take().ok_or("its model has no \"vocab\"")?;
+    check_lengths(&vocab)?;
     let options = canonical(&mut rest, &model, &vocab)?;
 
     let is = |name: &str| options.get(name).and_then(Json::as_bool).unwrap_or(false);
@@ -90,6 +91,33 @@ fn canonical(
     }
 }
 
+/// What the crate would panic about.
+fn check_lengths(vocab: &Vocab<'_>) -> Result<(), String> {
+    let longest = match vocab {
+        Vocab::Ids(pieces) => pieces.iter().map(|(piece, _)| piece.len()).max(),
+        Vocab::Scores(pieces) => pieces.iter().map(|(piece, _)| piece.len()).max(),
+    };
+    match longest {
+        None => Err("its vocabulary is empty".to_owned()),
+        Some(length) if length > usize::from(u16::MAX) => Err(format!("a piece of {length} bytes")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The same, of merges: their parts must fit into a piece.
+fn check_merges(pieces: &[(Cow<'_, str>, u32)], merges: &[Merge<'_>], prefix: &str) -> Result<(), String> {
+    let longest = pieces.iter().map(|(piece, _)| piece.len()).max().unwrap_or(0);
+    let fits = |(left, right): &Merge<'_>| {
+        right.is_char_boundary(prefix.len()) && left.len() + right.len() - prefix.len() <= longest
+    };
+    match merges.iter().find(|merge| !fits(merge)) {
+        Some((left, right)) => {
+            Err(format!("the merge of {left:?} and {right:?} makes no piece of its vocabulary"))
+        }
+        None => Ok(()),
+    }
+}
+
 fn bpe(
     pieces: &mut Vec<(Cow<'_, str>, u32)>,
     model: Model<'_>,
@@ -105,6 +133,7 @@ fn bpe(
     let mut merges = model.merges.ok_or("its model has no \"merges\"")?;
     // A byte-level model spells everything.
     let unknown = text("unk_token").filter(|_| alphabet != Alphabet::ByteLevel);
+    check_merges(pieces, &merges, text("continuing_subword_prefix").unwrap_or_default())?;
     let unknown = unlearn_bpe(pieces, &mut merges, vocabulary.added(), unknown);
     let config = BpeConfig {
         vocab: pieces.drain(..).map(|(piece, id)| (piece.into_owned(), id)).collect(),

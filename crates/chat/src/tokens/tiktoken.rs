@@ -21,7 +21,7 @@ use super::family::{self, TiktokenFamily};
 use super::pipeline::Pipeline;
 use super::vocabulary::{Alphabet, Spelling, Vocabulary};
 
-/// Longest piece (bytes). Real ones have at most 128; the time to find merges grows with the square.
+/// Longest piece (bytes). The longest seen has 512; the time to find merges grows with the square.
 const LONGEST: usize = 1024;
 
 pub(super) fn read(
