@@ -41,7 +41,7 @@ fn pieces() -> Vec<Vec<u8>> {
         "th", "the", " t", " th", " the", "in", "ing", "  ", "    ", "深", "圳", "深圳", "\u{301}", "ab",
         "bc", "abc",
     ] {
-        if union.len() > 2 && union.chars().any(|c| !c.is_ascii()) {
+        if union.len() > 2 && !union.is_ascii() {
             // The first two bytes of a character, so that merges can reach the whole of it.
             let start = union.as_bytes()[..2].to_vec();
             if !pieces.contains(&start) {
