@@ -49,15 +49,91 @@ fn broken_files_are_refused_with_a_reason() {
     assert!(message(b"{").starts_with("the tokenizer.json is not JSON: EOF"));
     assert_eq!(
         message(b"[]"),
-        "the tokenizer.json cannot be used: a tokenizer.json must be a JSON object, found an array"
+        "the tokenizer.json cannot be used: invalid type: sequence, expected the JSON object of a tokenizer.json at line 1 column 0"
     );
-    assert_eq!(message(b"{}"), "the tokenizer.json cannot be used: the config has no `model`");
+    assert_eq!(message(b"{}"), "the tokenizer.json cannot be used: it has no \"model\"");
     let mut tokenizer = golden_json();
     tokenizer["model"]["vocab"]["a"] = json!("seven");
     assert!(ChatTokenizer::from_json(tokenizer).is_err());
     let mut tokenizer = golden_json();
     tokenizer["model"]["vocab"]["a"] = json!(u32::MAX);
     assert!(ChatTokenizer::from_json(tokenizer).is_err());
+}
+
+#[test]
+fn hostile_models_are_refused_not_panicked_about() {
+    let message = |model: Value| ChatTokenizer::from_json(json!({"model": model})).unwrap_err().to_string();
+    let bpe = |vocab: Value, merges: Value| message(json!({"type": "BPE", "vocab": vocab, "merges": merges}));
+    assert!(bpe(json!({}), json!([])).ends_with("its vocabulary is empty"));
+    assert!(bpe(json!({"x".repeat(70_000): 0}), json!([])).ends_with("a piece of 70000 bytes"));
+    assert!(bpe(json!({"a": 0, "b": 1}), json!(["a b"])).ends_with("makes no piece of its vocabulary"));
+    assert!(bpe(json!({"a": 0, "bb": 1}), json!(["a a"])).contains("out of vocabulary"));
+    assert!(bpe(json!({"a": 0}), json!(["a b c"])).contains("is not two pieces with a space between"));
+    assert!(bpe(json!({"a": 0}), json!([["a"]])).contains("a merge that is not a pair"));
+    assert!(bpe(json!({"a": -1}), json!([])).contains("expected u32"));
+    assert!(bpe(json!({"a": 1 << 25}), json!([])).ends_with("an id above 16 million"));
+    let prefix = json!({"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"], "continuing_subword_prefix": "###"});
+    assert!(message(prefix).ends_with("makes no piece of its vocabulary"));
+    assert!(message(json!({"type": "WordPiece", "vocab": {"a": 0}})).contains("of the kind \"WordPiece\""));
+    assert!(message(json!({"type": "Unigram", "vocab": [["a", "b"]]})).contains("invalid type"));
+    assert!(message(json!({"type": "Unigram", "vocab": [["a", 0.5]], "unk_id": 9})).contains("unk_id"));
+}
+
+#[test]
+fn added_tokens_are_unlearned_by_id_and_in_unigram_models() {
+    // Spelled in bytes, the name is another text than in the vocabulary.
+    let mut tokenizer = golden_json();
+    let vocab = tokenizer["model"]["vocab"].as_object().unwrap();
+    let (word, id) =
+        vocab.iter().find(|(piece, _)| piece.starts_with('Ġ') && piece.chars().count() > 3).unwrap();
+    let (name, id) = (word.replace('Ġ', " "), id.clone());
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({"id": id, "content": name}));
+    let tokenizer = ChatTokenizer::from_json(tokenizer).unwrap();
+    let id = tokenizer.control_id(&name).unwrap();
+    let ids = tokenizer.encode_text(&name).unwrap();
+    assert!(!ids.contains(&id));
+    assert_eq!(tokenizer.decode(&ids), name);
+
+    let unigram = json!({"added_tokens": [{"id": 0, "content": "<unk>"}, {"id": 1, "content": "</s>"}], "model": {
+        "type": "Unigram", "unk_id": 0,
+        "vocab": [["<unk>", 0.0], ["</s>", 0.0], ["<", -3.0], ["/", -3.0], ["s", -3.0], [">", -3.0], ["/s", -4.0]]}});
+    let tokenizer = ChatTokenizer::from_json(unigram).unwrap();
+    assert_eq!(tokenizer.encode_text("</s>").unwrap(), [2, 6, 5]);
+    assert_eq!(tokenizer.decode(&[1, 2, 6, 5]), "</s></s>");
+}
+
+#[test]
+fn an_added_token_that_text_cannot_be_spelled_without_is_text() {
+    let tokenizer = json!({"added_tokens": [{"id": 0, "content": "a"}, {"id": 2, "content": "ab"}],
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}});
+    let tokenizer = ChatTokenizer::from_json(tokenizer).unwrap();
+    assert_eq!(tokenizer.added_tokens().collect::<Vec<_>>(), ["ab"]);
+    assert_eq!(tokenizer.encode_text("ab").unwrap(), [0, 1]);
+}
+
+#[test]
+fn white_space_that_a_control_token_takes_is_not_encoded() {
+    let ids_with = |flags: &[&str]| {
+        let mut tokenizer = golden_json();
+        for token in tokenizer["added_tokens"].as_array_mut().unwrap() {
+            for flag in flags {
+                token[*flag] = json!(true);
+            }
+        }
+        let tokenizer = ChatTokenizer::from_json(tokenizer).unwrap();
+        let conversation = Conversation::new(vec![Message::user("Hi"), Message::assistant("Yes")]);
+        let rendered = Template::Qwen25.render(&conversation, &RenderOptions::TRAINING).unwrap();
+        let encoded = tokenizer.encode(&rendered).unwrap();
+        assert_eq!(encoded.input_ids.len(), encoded.labels.len());
+        tokenizer.decode(&encoded.input_ids)
+    };
+    let whole = ids_with(&[]);
+    assert!(whole.contains("<|im_end|>\n<|im_start|>"));
+    let stripped = whole.replace("<|im_end|>\n", "<|im_end|>");
+    assert_eq!(ids_with(&["rstrip"]), stripped);
+    // The newline at the very end stands before no token.
+    assert_eq!(ids_with(&["lstrip"]), stripped + "\n");
+    assert_eq!(ids_with(&["single_word", "normalized"]), whole);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use toolsmith_model::{Decoder, Generated, GenerationOptions, StopReason, generat
 
 use crate::args::{ModelArgs, SamplingArgs};
 use crate::hub::Need;
-use crate::model_folder::ModelFolder;
+use crate::model_folder::{ModelFolder, TOKENIZER_FILES};
 
 /// A model that answers.
 pub(crate) struct Assistant {
@@ -53,7 +53,7 @@ impl Assistant {
         folder.config()?;
         let mut files = folder.clone();
         if let Some(adapter) = &adapter
-            && adapter.join("tokenizer.json").exists()
+            && TOKENIZER_FILES.iter().any(|name| adapter.join(name).exists())
         {
             files = folder.overlaid_with(adapter)?;
         }

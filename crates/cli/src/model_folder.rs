@@ -15,7 +15,7 @@ use toolsmith_chat::tokens::ChatTokenizer;
 use crate::hub::{self, Need};
 
 /// Files that travel with weights so that a server finds the tokenizer and chat template beside them.
-const COMPANIONS: [&str; 9] = [
+const COMPANIONS: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -23,9 +23,13 @@ const COMPANIONS: [&str; 9] = [
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
+    "qwen.tiktoken",
     "chat_template.jinja",
     "chat_template.json",
 ];
+
+/// The files that a tokenizer may come in; where a folder has several, the first of them counts.
+pub(crate) const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer.model", "qwen.tiktoken"];
 
 /// The folder of a model, and what its small files say.
 #[derive(Debug, Clone)]
@@ -90,18 +94,19 @@ impl ModelFolder {
 
     /// The tokenizer.
     pub(crate) fn tokenizer(&self) -> anyhow::Result<ChatTokenizer> {
-        let path = self.path.join("tokenizer.json");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(self.no_tokenizer()),
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot be read", path.display())),
-        };
-        ChatTokenizer::from_bytes(&bytes).with_context(|| path.display().to_string())
+        let Some(path) = self.tokenizer_file() else { bail!(self.no_tokenizer()) };
+        let bytes = fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        ChatTokenizer::from_file(&bytes, self.tokenizer_config.as_ref())
+            .with_context(|| path.display().to_string())
+    }
+
+    fn tokenizer_file(&self) -> Option<PathBuf> {
+        TOKENIZER_FILES.iter().map(|name| self.path.join(name)).find(|path| path.exists())
     }
 
     fn no_tokenizer(&self) -> String {
         let folder = self.path.display();
-        let mend = if self.path.join("tokenizer.model").exists() || self.path.join("vocab.json").exists() {
+        let mend = if self.path.join("vocab.json").exists() {
             "It has an older tokenizer file: convert it once in Python, \
              AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         } else {
@@ -110,9 +115,13 @@ impl ModelFolder {
         format!("{folder}: has no tokenizer.json, which says how text becomes tokens. {mend}")
     }
 
-    /// A fingerprint of the tokenizer's file, to tell whether prepared data fits a model (FNV-1a, 64 bits).
+    /// A fingerprint of the tokenizer's file, to tell whether prepared data fits a model (FNV-1a, 64 bits). Files of other
+    /// kinds than tokenizer.json leave control tokens to tokenizer_config.json, which then counts too.
     pub(crate) fn tokenizer_fingerprint(&self) -> String {
-        let bytes = fs::read(self.path.join("tokenizer.json")).unwrap_or_default();
+        let mut bytes = self.tokenizer_file().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        if !self.path.join(TOKENIZER_FILES[0]).exists() {
+            bytes.extend(fs::read(self.path.join("tokenizer_config.json")).unwrap_or_default());
+        }
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
