@@ -25,6 +25,8 @@ pub struct Piece {
     pub message: Option<usize>,
     /// Whether its tokens are trained.
     pub trained: bool,
+    /// Whether its text is encoded apart from what is before it, so that no token straddles the two.
+    pub starts_run: bool,
 }
 
 impl Piece {
@@ -72,12 +74,18 @@ pub(super) struct Writer {
     rendered: Rendered,
     pub(super) message: Option<usize>,
     pub(super) trained: bool,
+    starts_run: bool,
 }
 
 impl Writer {
     pub(super) fn with_capacity(bytes: usize, pieces: usize) -> Self {
         let rendered = Rendered { text: String::with_capacity(bytes), pieces: Vec::with_capacity(pieces) };
-        Self { rendered, message: None, trained: false }
+        Self { rendered, message: None, trained: false, starts_run: false }
+    }
+
+    /// What is written next is encoded apart from what is before it.
+    pub(super) fn start_run(&mut self) {
+        self.starts_run = true;
     }
 
     pub(super) fn control(&mut self, name: &str) {
@@ -94,21 +102,23 @@ impl Writer {
 
     /// Writes one piece; neighbours that differ in nothing become one, except control tokens.
     pub(super) fn write(&mut self, kind: PieceKind, write: impl FnOnce(&mut String)) {
-        let Self { rendered: Rendered { text, pieces }, message, trained } = self;
+        let Self { rendered: Rendered { text, pieces }, message, trained, starts_run } = self;
         let start = text.len();
         write(text);
         let end = text.len();
         if start == end {
             return;
         }
+        let starts_run = std::mem::take(starts_run);
         if let Some(last) = pieces.last_mut()
             && kind != PieceKind::Control
+            && !starts_run
             && (last.kind, last.message, last.trained) == (kind, *message, *trained)
         {
             last.end = end;
             return;
         }
-        pieces.push(Piece { start, end, kind, message: *message, trained: *trained });
+        pieces.push(Piece { start, end, kind, message: *message, trained: *trained, starts_run });
     }
 
     pub(super) fn finish(self) -> Rendered {
