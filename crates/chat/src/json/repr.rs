@@ -75,8 +75,7 @@ fn is_printable(c: char) -> bool {
     }
     let mut buffer = [b'a'; 5];
     c.encode_utf8(&mut buffer[1..]);
-    std::str::from_utf8(&buffer[..=c.len_utf8()])
-        .is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
+    std::str::from_utf8(&buffer[..=c.len_utf8()]).is_ok_and(|text| text.escape_debug().nth(1) == Some(c))
 }
 
 /// Whether a text can be the name of a Python argument: an identifier that is no keyword.
@@ -112,23 +111,39 @@ mod tests {
             (r#""say \"it's\"""#, r#"'say "it\'s"'"#),
             (r#""\"quoted\"""#, r#"'"quoted"'"#),
             (r#""a\\b\n\r\t\u0000\u001b\u007f""#, r"'a\\b\n\r\t\x00\x1b\x7f'"),
-            (r#""\u3000\u200b\ufeff\ue000\u0378\u2028\u00a0\u00ad""#, r"'\u3000\u200b\ufeff\ue000\u0378\u2028\xa0\xad'"),
+            (
+                r#""\u3000\u200b\ufeff\ue000\u0378\u2028\u00a0\u00ad""#,
+                r"'\u3000\u200b\ufeff\ue000\u0378\u2028\xa0\xad'",
+            ),
             (r#""e\u0301 \u0301 é深😀\udb40\udc01""#, "'e\u{301} \u{301} é深😀\\U000e0001'"),
-            ("[true, false, null, {}, [], 1E5, 1e22, -0.0, -7]", "[True, False, None, {}, [], 100000.0, 1e+22, -0.0, -7]"),
-            (r#"{"a'b": {"c": 123456789012345678901234567890}}"#, r#"{"a'b": {'c': 123456789012345678901234567890}}"#),
+            (
+                "[true, false, null, {}, [], 1E5, 1e22, -0.0, -7]",
+                "[True, False, None, {}, [], 100000.0, 1e+22, -0.0, -7]",
+            ),
+            (
+                r#"{"a'b": {"c": 123456789012345678901234567890}}"#,
+                r#"{"a'b": {'c': 123456789012345678901234567890}}"#,
+            ),
         ];
         for (input, expected) in cases {
             let value = super::super::parse(input).unwrap();
             let mut out = String::new();
             push_repr(&mut out, &value);
             assert_eq!(out, expected, "{input}");
-            assert!(super::super::equal_by_value(&super::super::parse_literal(&out).unwrap(), &value), "{out}");
+            assert!(
+                super::super::equal_by_value(&super::super::parse_literal(&out).unwrap(), &value),
+                "{out}"
+            );
         }
     }
 
     #[test]
     fn keys_that_python_takes_are_identifiers() {
         assert!(["a", "_b1", "城市", "é"].into_iter().all(is_identifier));
-        assert!(["", "1a", "a-b", "a b", "class", "None", "x.y", "a\n"].into_iter().all(|text| !is_identifier(text)));
+        assert!(
+            ["", "1a", "a-b", "a b", "class", "None", "x.y", "a\n"]
+                .into_iter()
+                .all(|text| !is_identifier(text))
+        );
     }
 }

@@ -19,8 +19,8 @@
 //! that is no Python identifier.
 
 use super::family::Family;
-use super::glm4::raw_text;
 use super::glm_turns::{self, ASSISTANT, BuiltIn, OBSERVATION, SYSTEM, Turns, USER};
+use super::glm4::raw_text;
 use super::parse::{Grammar, NameLine};
 use super::rendered::PieceKind;
 use super::{RenderError, RenderOptions, Rendered, Template};

@@ -68,19 +68,34 @@ enum State {
     /// The name was read; a tag should follow.
     Named,
     /// Here a key begins.
-    Key { from: usize },
+    Key {
+        from: usize,
+    },
     /// A key ended; its value's tag should follow.
     KeyEnded,
     /// Here a value begins.
-    Value { from: usize },
+    Value {
+        from: usize,
+    },
     /// Here `</arg_value>` stands; what follows it decides.
-    ValueEnded { from: usize, end: usize },
+    ValueEnded {
+        from: usize,
+        end: usize,
+    },
     /// A JSON body begins there.
-    Object { object: usize, scan: ObjectScan },
+    Object {
+        object: usize,
+        scan: ObjectScan,
+    },
     /// The JSON body is complete; what follows decides.
-    ObjectEnded { object: usize, end: usize },
+    ObjectEnded {
+        object: usize,
+        end: usize,
+    },
     /// No call; everything up to the next mark is malformed.
-    Broken { error: String },
+    Broken {
+        error: String,
+    },
 }
 
 /// The next state; `Err` where it has to wait for more text.

@@ -199,9 +199,7 @@ impl NameLine {
             };
         }
         match scanner.tail().as_bytes().first() {
-            Some(b'{') => {
-                Ok(State::Object { name, object, scan: ArgumentScan::Object(ObjectScan::new()) })
-            }
+            Some(b'{') => Ok(State::Object { name, object, scan: ArgumentScan::Object(ObjectScan::new()) }),
             None if !last => Err(State::Named { name }),
             _ => Ok(self.prose(scanner)),
         }
