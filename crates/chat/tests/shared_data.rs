@@ -197,6 +197,28 @@ fn glm4_of_llama_factory_equals_the_reference() {
 
 #[test]
 #[ignore = "needs the data folder beside the checkout"]
+fn models_are_recognised_by_their_chat_templates() {
+    let text = fs::read_to_string(shared("chat_templates.json")).unwrap();
+    let templates: Value = serde_json::from_str(&text).unwrap();
+    for (name, template) in [
+        ("qwen2.5", Some(Template::Qwen25)),
+        ("glm4-9b-chat", Some(Template::Glm4)),
+        ("glm4-0414", Some(Template::Glm40414)),
+        ("glm4.5", Some(Template::Glm45)),
+        ("hermes-3", None),
+        ("mistral-nemo", None),
+    ] {
+        let facts = ModelFacts::new(None, Some(&templates[name]), None, Vec::new());
+        assert_eq!(Template::recognise(&facts), template, "{name}");
+    }
+    let config = fs::read_to_string(shared("tokenizers/chatglm3/tokenizer_config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let facts = ModelFacts::new(None, Some(&config), None, Vec::new());
+    assert_eq!(Template::recognise(&facts), Some(Template::ChatGlm3));
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
 fn prompts_equal_those_of_other_programs() {
     let tokenizer = tokenizer("chatglm3");
     let text = fs::read_to_string(shared("golden/chatglm3_ids.json")).unwrap();

@@ -17,8 +17,10 @@ pub(crate) enum ScanState {
 
 /// A search for the end of something in text that may still be growing.
 pub(crate) trait Scan {
-    /// What it looks for, as a message says it.
+    /// What it looks at, as a message says it.
     const WHAT: &'static str;
+    /// In what that is written.
+    const WRITTEN_IN: &'static str;
 
     /// How many bytes were looked at.
     fn scanned(&self) -> usize;
@@ -53,7 +55,8 @@ enum Expect {
 }
 
 impl Scan for ObjectScan {
-    const WHAT: &'static str = "JSON";
+    const WHAT: &'static str = "object";
+    const WRITTEN_IN: &'static str = "JSON";
 
     fn scanned(&self) -> usize {
         self.scanned

@@ -88,7 +88,8 @@ impl CallScan {
 }
 
 impl Scan for CallScan {
-    const WHAT: &'static str = "a call with literal arguments";
+    const WHAT: &'static str = "arguments";
+    const WRITTEN_IN: &'static str = "Python literals";
 
     fn scanned(&self) -> usize {
         self.scanned

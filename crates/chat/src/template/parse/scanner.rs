@@ -196,7 +196,9 @@ impl Scanner {
         match scan.push(&self.text.as_bytes()[from..]) {
             ScanState::Open if !last => Object::Open,
             ScanState::Open => Object::Broken("the text ends inside the call".to_owned()),
-            ScanState::Broken(at) => Object::Broken(format!("not {} from its byte {at} on", S::WHAT)),
+            ScanState::Broken(at) => {
+                Object::Broken(format!("not {} from byte {at} of the {} on", S::WRITTEN_IN, S::WHAT))
+            }
             ScanState::Complete(length) => {
                 self.look = self.at + object + length;
                 Object::Ends(object + length)
