@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
 }
 
 fn cases(template: Template) -> Vec<Value> {
-    let path = folder().join(template.as_str()).join("cases.jsonl");
+    let path = folder().join(template.as_str().replace(':', "_")).join("cases.jsonl");
     let text = fs::read_to_string(&path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -75,12 +75,12 @@ fn rendering_for_training_adds_only_the_last_stop_token() {
         let added = training.text().strip_prefix(plain.text()).unwrap();
         let last = conversation.messages.last().unwrap();
         let expected = match template {
-            Template::Glm4 if last.role != Role::Assistant => "",
-            Template::Glm4 if !last.tool_calls.is_empty() => "<|observation|>",
+            Template::Qwen25 => "",
+            _ if last.role != Role::Assistant => "",
+            _ if !last.tool_calls.is_empty() => "<|observation|>",
             // An answer without text vanishes, and the user's message before it is last.
-            Template::Glm4 if last.text().is_empty() => "",
-            Template::Glm4 => "<|user|>",
-            _ => "",
+            _ if last.text().is_empty() && template.drops_empty_messages() => "",
+            _ => "<|user|>",
         };
         assert_eq!(added, expected, "{template} {id}");
         let trained = training.pieces().last().unwrap().trained;
@@ -104,7 +104,7 @@ fn what_was_rendered_reads_back() {
             let prompt = template.render(&before, &RenderOptions::PROMPT).unwrap();
             let whole = template.render(&until, &RenderOptions::TRAINING).unwrap();
             let Some(answer) = whole.text().strip_prefix(prompt.text()) else {
-                assert!(template == Template::Glm4 && message.text().is_empty(), "{template} {id}");
+                assert!(template.drops_empty_messages() && message.text().is_empty(), "{template} {id}");
                 continue;
             };
             for tools in [None, conversation.tools.as_deref()] {
@@ -113,9 +113,22 @@ fn what_was_rendered_reads_back() {
                 assert_eq!(turn.tool_calls.len(), message.tool_calls.len(), "{template} {id}");
                 for (read, written) in turn.tool_calls.iter().zip(&message.tool_calls) {
                     assert_eq!(read.name, written.name, "{template} {id}");
-                    assert!(equal_by_value(&read.arguments, &written.arguments), "{template} {id}");
+                    // Without a schema nothing tells that GLM-4.5's 12 was a text.
+                    let told = template != Template::Glm45 || tools.is_some() || id != "thoughts";
+                    let same = equal_by_value(&read.arguments, &written.arguments);
+                    assert_eq!(same, told, "{template} {id}");
                 }
-                assert_eq!(turn.content.unwrap_or_default(), message.text(), "{template} {id}");
+                let content = match template {
+                    Template::Glm45 => message.text().trim(),
+                    // Where a text begins, the tokenizer writes a space that is not the text's.
+                    Template::ChatGlm3 => message.text().strip_prefix(' ').unwrap_or(message.text()),
+                    _ => message.text(),
+                };
+                assert_eq!(turn.content.unwrap_or_default(), content, "{template} {id}");
+                if template == Template::Glm45 {
+                    let thoughts = message.reasoning.as_deref().map(str::trim);
+                    assert_eq!(turn.reasoning.as_deref(), thoughts, "{id}");
+                }
             }
         }
     });

@@ -8,6 +8,8 @@ use toolsmith_chat::template::{AssistantTurn, Template};
 
 const QWEN: Template = Template::Qwen25;
 const GLM: Template = Template::Glm4;
+const GLM45: Template = Template::Glm45;
+const CHATGLM3: Template = Template::ChatGlm3;
 
 fn tools(names: &[&str]) -> Vec<ToolSpec> {
     names.iter().map(|name| ToolSpec::function(*name, "", Value::Null)).collect()
@@ -180,6 +182,160 @@ fn glm_built_in_tools_take_raw_text() {
     assert_eq!(turn.tool_calls, calls);
 }
 
+#[test]
+fn glm45_calls_are_read_with_newlines_and_without() {
+    let call = "<tool_call>f\n<arg_key>a b</arg_key>\n<arg_value>x</arg_value>\n<arg_key>n</arg_key>\n<arg_value>[1, {}]</arg_value>\n</tool_call>";
+    let expected = [ToolCall::new("f", json!({"a b": "x", "n": [1, {}]}))];
+    for text in [
+        call.to_owned(),
+        call.replace('\n', ""),
+        call.replace('\n', "\r\n"),
+        format!("\n<think></think>\n{call}"),
+    ] {
+        let turn = GLM45.parse(&text, None);
+        assert_eq!(turn.tool_calls, expected, "{text:?}: {turn:?}");
+        assert!(turn.content.is_none() && turn.malformed.is_empty() && turn.reasoning.is_none());
+    }
+    let json_body = "<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    let cases = [
+        (format!("\nLet me see.\n{call}<|observation|>"), (Some("Let me see."), vec!["f"], 0)),
+        (format!("{call}\n{call}\nDone."), (Some("Done."), vec!["f", "f"], 0)),
+        ("<tool_call>f</tool_call>".to_owned(), (None, vec!["f"], 0)),
+        (json_body.to_owned(), (None, vec!["f"], 0)),
+        ("\nHello<|user|>".to_owned(), (Some("Hello"), vec![], 0)),
+        ("\n".to_owned(), (Some("\n"), vec![], 0)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(gist(&GLM45.parse(&text, None)), expected, "{text:?}");
+    }
+    let turn = GLM45.parse(&format!("\n<think>\nHm.\n</think>\n{call}"), None);
+    assert_eq!((turn.reasoning.as_deref(), turn.tool_calls.len()), (Some("Hm."), 1));
+}
+
+#[test]
+fn glm45_marks_in_prose_are_prose() {
+    for text in [
+        "Wrap calls in <tool_call> and </tool_call>.",
+        "<tool_call>s come before results",
+        "Write <arg_key>a</arg_key>.",
+        "<tool_call>",
+        "<tool_call>\n\n\n\n\nf</tool_call>",
+        "a <tool_",
+    ] {
+        assert_eq!(gist(&GLM45.parse(text, None)), (Some(text), vec![], 0));
+    }
+}
+
+#[test]
+fn glm45_values_may_hold_marks_but_their_own_end() {
+    let value = "</arg_value> <tool_call>g\n</tool_call> </arg_key> <|user|>";
+    let text = format!("<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>{value}</arg_value>\n</tool_call>");
+    assert_eq!(GLM45.parse(&text, None).tool_calls, [ToolCall::new("f", json!({"a": value}))]);
+}
+
+#[test]
+fn glm45_malformed_calls_leave_their_neighbours() {
+    let good = "<tool_call>f\n</tool_call>";
+    for bad in [
+        "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1\n</tool_call>",
+        "<tool_call>f\n<arg_key>a</arg_key>\n</tool_call>",
+        "<tool_call>f\n<arg_key>a\n</tool_call>",
+        "<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>1</arg_value>",
+        "<tool_call>\n{\"name\": \"f\"}\n</tool_call>",
+        "<tool_call>\n{\"name\": f}\n</tool_call>",
+    ] {
+        let turn = GLM45.parse(&format!("{good}\n{bad}\n{good}"), None);
+        assert_eq!(gist(&turn), (None, vec!["f", "f"], 1), "{bad}");
+        assert_eq!(turn.malformed[0].raw_text, bad);
+        let turn = GLM45.parse(&format!("{bad}<|observation|>"), None);
+        assert_eq!(gist(&turn), (None, vec![], 1), "{bad}");
+    }
+    for cut in ["<tool_call>get_we", "<tool_call>f\n", "<tool_call>f\n<arg_key>a</arg_ke"] {
+        let turn = GLM45.parse(&format!("{good}\n{cut}"), None);
+        assert_eq!(gist(&turn), (None, vec!["f"], 1), "{cut}");
+    }
+    let turn = GLM45.parse(good, Some(&tools(&["g"])));
+    assert_eq!(turn.malformed[0].error, "the tool \"f\" is not offered; offered are: g");
+}
+
+#[test]
+fn glm45_values_are_what_the_schema_says() {
+    let schema = |schema: Value| vec![ToolSpec::function("f", "", json!({"properties": {"a": schema}}))];
+    let text = |value: &str| {
+        format!("<tool_call>f\n<arg_key>a</arg_key>\n<arg_value>{value}</arg_value>\n</tool_call>")
+    };
+    let any = json!({});
+    let string = json!({"type": "string"});
+    let number = json!({"type": "integer"});
+    let either = json!({"type": ["string", "null"]});
+    let choice = json!({"anyOf": [{"type": "boolean"}, {"enum": ["auto"]}]});
+    for (schema_of_a, value, expected) in [
+        (&any, "12", json!(12)),
+        (&any, "12:30", json!("12:30")),
+        (&any, "007", json!("007")),
+        (&any, "\"12\"", json!("\"12\"")),
+        (&any, " 12", json!(" 12")),
+        (&any, "", json!("")),
+        (&string, "12", json!("12")),
+        (&string, "{\"b\": 1}", json!("{\"b\": 1}")),
+        (&number, "12", json!(12)),
+        (&number, "\n12\n", json!(12)),
+        (&number, "twelve", json!("twelve")),
+        (&either, "null", json!(null)),
+        (&either, "12", json!("12")),
+        (&choice, "true", json!(true)),
+        (&choice, "auto", json!("auto")),
+        (&choice, "1", json!("1")),
+    ] {
+        let turn = GLM45.parse(&text(value), Some(&schema(schema_of_a.clone())));
+        assert_eq!(turn.tool_calls[0].arguments, json!({"a": expected}), "{schema_of_a} {value}");
+    }
+}
+
+#[test]
+fn chatglm3_calls_are_python_in_a_block() {
+    let call = "f\n```python\ntool_call(a='it\\'s', 城市=[1, None, {'b': True}])\n```";
+    let expected = [ToolCall::new("f", json!({"a": "it's", "城市": [1, null, {"b": true}]}))];
+    for text in [
+        call.to_owned(),
+        format!(" {}", call.replace("\n```", "\n ```")),
+        call.replace("```python\n", "").replace("\n```", ""),
+        call.replace("```python", "```"),
+        format!("{call}\n<|observation|>"),
+        format!("{call}</s>"),
+    ] {
+        let turn = CHATGLM3.parse(&text, None);
+        assert_eq!(turn.tool_calls, expected, "{text:?}: {turn:?}");
+        assert!(turn.content.is_none() && turn.malformed.is_empty(), "{text:?}: {turn:?}");
+    }
+    let thought = format!("\n A thought.<|assistant|> {call}<|assistant|> {call}");
+    let neighbour = format!("f\n```python\ntool_call(a=1+1)\n```<|assistant|>{call}");
+    let after_colon = "Look:\n```python\ntool_call()\n```";
+    let other_code = "f\n```python\nprint()\n```";
+    let cases = [
+        (thought.as_str(), (Some("A thought."), vec!["f", "f"], 0)),
+        ("f\n```python\ntool_call()\n```\nas asked", (Some("as asked"), vec!["f"], 0)),
+        (" \n Hello<|user|>", (Some("Hello"), vec![], 0)),
+        ("\n``` is a fence", (Some("``` is a fence"), vec![], 0)),
+        (after_colon, (Some(after_colon), vec![], 0)),
+        (other_code, (Some(other_code), vec![], 0)),
+        ("f\n```python\ntool_call(a=open('b'))\n```", (None, vec![], 1)),
+        ("f\n```python\ntool_call(a='b\n```", (None, vec![], 1)),
+        (neighbour.as_str(), (None, vec!["f"], 1)),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(gist(&CHATGLM3.parse(text, None)), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn chatglm3_code_for_the_interpreter_is_raw() {
+    let code = "print('''\n```\n''')\n# <|user|> {";
+    let text = format!(" interpreter\n ```python\n{code}\n```<|observation|>");
+    let expected = [ToolCall::new("interpreter", json!({"code": code}))];
+    assert_eq!(CHATGLM3.parse(&text, None).tool_calls, expected);
+}
+
 /// Texts that make a parser which looks for the end of a call again and again look at everything for each mark. They
 /// pass through whole and in small portions; how long that takes is for a benchmark to say.
 #[test]
@@ -200,6 +356,17 @@ fn hostile_repetition_goes_through() {
         "<|assistant|>f\n{\"",
         "<|assistant|>f\n{} ",
         "<|user|>",
+        "<tool_call>f<arg_key>",
+        "<tool_call>f<arg_key>a</arg_key>",
+        "<tool_call>f<arg_key>a</arg_key><arg_value>",
+        "<tool_call>f<arg_key>a</arg_key><arg_value>b</arg_value>",
+        "<tool_call>f<arg_key>a</arg_key><arg_value>b</arg_value><arg_key>",
+        "<tool_call>f\n",
+        "</arg_value>",
+        "<|assistant|>f\n```python\ntool_call(",
+        "<|assistant|>f\n```python\ntool_call('",
+        "<|assistant|>f\n```python\ntool_call()",
+        "<|assistant|>interpreter\n```",
         "\n",
         " ",
         "<",

@@ -42,6 +42,31 @@ const HOSTILE: [&str; 21] = [
     "{",
 ];
 
+/// Marks that stand in answers alone, where a conversation's own text would be refused or changed for them.
+const IN_ANSWERS: [&str; 16] = [
+    "<tool_call>f",
+    "<arg_key>",
+    "</arg_key>",
+    "<arg_value>",
+    "</arg_value>",
+    "</arg_value></tool_call>",
+    "<think>",
+    "</think>",
+    "</s>",
+    "<|assistant|>f\n",
+    "<|assistant|>interpreter\n",
+    "```python\n",
+    "```",
+    "tool_call(",
+    "a='",
+    ")",
+];
+
+fn answer_text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![prop::sample::select(&IN_ANSWERS[..]).prop_map(str::to_owned), text()];
+    prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
+
 fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         3 => prop::sample::select(&HOSTILE[..]).prop_map(str::to_owned),
@@ -90,6 +115,32 @@ fn call() -> impl Strategy<Value = ToolCall> {
 
 fn calls() -> impl Strategy<Value = Vec<ToolCall>> {
     prop::collection::vec(call(), 1..4)
+}
+
+/// These calls, as far as a family can say them: ChatGLM3's keys are identifiers, and nothing tells a text from JSON in
+/// GLM-4.5 without a schema.
+fn sayable(template: Template, calls: &[ToolCall]) -> Vec<ToolCall> {
+    let said = |(index, (key, value)): (usize, (&String, &Value))| match (template, value) {
+        (Template::ChatGlm3, _) => (format!("k{index}"), value.clone()),
+        (Template::Glm45, Value::String(text)) if serde_json::from_str::<Value>(text).is_ok() => {
+            (key.clone(), Value::from(format!("a {text}")))
+        }
+        _ => (key.clone(), value.clone()),
+    };
+    let call = |call: &ToolCall| {
+        let arguments = call.arguments.as_object().into_iter().flatten().enumerate().map(said).collect();
+        ToolCall { arguments: Value::Object(arguments), ..call.clone() }
+    };
+    calls.iter().map(call).collect()
+}
+
+/// The same for all calls of a conversation.
+fn sayable_in(template: Template, conversation: &Conversation) -> Conversation {
+    let mut conversation = conversation.clone();
+    for message in &mut conversation.messages {
+        message.tool_calls = sayable(template, &message.tool_calls);
+    }
+    conversation
 }
 
 fn conversation() -> impl Strategy<Value = Conversation> {
@@ -147,6 +198,7 @@ proptest! {
     fn calls_read_back_as_they_were_written(calls in calls(), listed in any::<bool>()) {
         let tools = tools_of(&calls);
         for template in Template::ALL {
+            let calls = sayable(template, &calls);
             let answer = answer(template, Message::calls(calls.clone()), &tools);
             let turn = template.parse(&answer, listed.then_some(&tools[..]));
             prop_assert_eq!(&turn.tool_calls, &calls, "{} {}", template, answer);
@@ -158,18 +210,21 @@ proptest! {
     fn calls_read_back_beside_a_plain_text(calls in calls(), say in "[a-z][a-z ,.]{0,20}\n?") {
         let tools = tools_of(&calls);
         for template in Template::ALL {
+            let calls = sayable(template, &calls);
             let message = Message { content: Some(say.clone()), ..Message::calls(calls.clone()) };
             let turn = template.parse(&answer(template, message, &tools), Some(&tools));
             prop_assert_eq!(&turn.tool_calls, &calls);
-            prop_assert_eq!(turn.content.as_deref(), Some(say.as_str()));
+            let say = if template == Template::Glm45 { say.trim() } else { &say };
+            prop_assert_eq!(turn.content.as_deref(), Some(say));
         }
     }
 
     #[test]
     fn any_portions_give_the_same_turn(
-        parts in prop::collection::vec(prop_oneof![text(), calls().prop_map(|calls| {
-            answer(Template::Qwen25, Message::calls(calls.clone()), &[])
-                + &answer(Template::Glm4, Message::calls(calls), &[])
+        parts in prop::collection::vec(prop_oneof![answer_text(), calls().prop_map(|calls| {
+            let answers = [Template::Qwen25, Template::Glm4, Template::Glm45, Template::ChatGlm3]
+                .map(|template| answer(template, Message::calls(sayable(template, &calls)), &[]));
+            answers.concat()
         })], 0..4),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         listed in any::<bool>(),
@@ -189,6 +244,7 @@ proptest! {
     #[test]
     fn content_never_becomes_a_control_token(conversation in conversation()) {
         for template in Template::ALL {
+            let conversation = sayable_in(template, &conversation);
             let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
             let (encoded, origins) = TOKENIZER.encode_with_origins(&rendered).unwrap();
             for (id, origin) in encoded.input_ids.iter().zip(&origins) {
@@ -199,7 +255,10 @@ proptest! {
             let structure = rendered.pieces().iter().filter(|piece| piece.kind != PieceKind::Content);
             let marks: usize = structure.map(|piece| match piece.kind {
                 PieceKind::Control => 1,
-                _ => rendered.piece_text(piece).matches("tool_call>").count(),
+                _ => {
+                    let text = rendered.piece_text(piece);
+                    TOKENIZER.added_tokens().map(|name| text.matches(name).count()).sum()
+                }
             }).sum();
             prop_assert_eq!(controls, marks);
         }
@@ -214,6 +273,7 @@ proptest! {
     #[test]
     fn labels_fit_ids(conversation in conversation()) {
         for template in Template::ALL {
+            let conversation = sayable_in(template, &conversation);
             let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
             let encoded = TOKENIZER.encode(&rendered).unwrap();
             prop_assert_eq!(encoded.input_ids.len(), encoded.labels.len());
@@ -233,6 +293,7 @@ proptest! {
     #[test]
     fn pieces_are_the_text(conversation in conversation()) {
         for template in Template::ALL {
+            let conversation = sayable_in(template, &conversation);
             let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
             let mut end = 0;
             for piece in rendered.pieces() {
@@ -253,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_answers_do_no_harm(text in text()) {
+    fn hostile_answers_do_no_harm(text in answer_text()) {
         for template in Template::ALL {
             let turn = template.parse(&text, None);
             for call in turn.tool_calls {

@@ -81,6 +81,7 @@ fn goldens(reference: &str, template: Template, tokenizer_name: &str) {
         for (record, format) in sources {
             let options = RenderOptions {
                 add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap(),
+                enable_thinking: case["compat"] != "enable_thinking=false",
                 ..RenderOptions::PLAIN
             };
             let rendered = data::read_record(record.clone(), format)
@@ -127,12 +128,118 @@ fn glm4_equals_the_reference() {
 
 #[test]
 #[ignore = "needs the data folder beside the checkout"]
+fn glm4_0414_equals_the_reference() {
+    goldens("glm4-0414", Template::Glm40414, "glm4");
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn glm45_equals_the_reference() {
+    goldens("glm4.5", Template::Glm45, "glm4.5");
+}
+
+/// The ids of goldens that hold whole conversations without limits, but for the stop token at their end.
+fn goldens_of_ids(
+    file: &str,
+    template: Template,
+    tokenizer_name: &str,
+    of_interest: impl Fn(&Value) -> bool,
+) {
+    let tokenizer = tokenizer(tokenizer_name);
+    let (mut cases, mut same) = (0, 0);
+    for case in lines(file).iter().filter(|case| of_interest(case)) {
+        cases += 1;
+        let id = &case["id"];
+        let read = data::read_record(case["conversation"].clone(), SourceFormat::OpenAi).unwrap();
+        let rendered = match template.render(&read, &RenderOptions::PLAIN) {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                println!("{id}: the reference says {}, we say {error}", case["error"]);
+                continue;
+            }
+        };
+        let Some(ids) = case["input_ids"].as_array() else {
+            println!("{id}: the reference says {}, we write it", case["error"]);
+            continue;
+        };
+        let ids: Vec<u32> = ids.iter().map(|id| u32::try_from(id.as_u64().unwrap()).unwrap()).collect();
+        let ours = tokenizer.encode(&rendered).unwrap().input_ids;
+        if ours == ids[..ids.len() - 1] {
+            assert_eq!(tokenizer.decode(&ours).replace(' ', ""), rendered.text().replace(' ', ""), "{id}");
+            same += 1;
+        } else {
+            println!(
+                "{id}{}: differs\n  theirs {:?}\n  ours   {:?}",
+                if holds_control_text(&case["conversation"], &tokenizer) { " (control text)" } else { "" },
+                tokenizer.decode(&ids),
+                rendered.text()
+            );
+        }
+    }
+    println!("{file} {template}: {cases} cases, {same} ids equal");
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn chatglm3_equals_the_reference() {
+    goldens_of_ids("golden/chatglm3_2023.jsonl", Template::ChatGlm3, "chatglm3", |case| {
+        case["id"].as_str().unwrap().ends_with(".multi-turn")
+    });
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn glm4_of_llama_factory_equals_the_reference() {
+    goldens_of_ids("golden/llama_factory.jsonl", Template::Glm4D, "glm4", |case| {
+        case["template"] == "glm4" && case["compat"].is_null()
+    });
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn models_are_recognised_by_their_chat_templates() {
+    let text = fs::read_to_string(shared("chat_templates.json")).unwrap();
+    let templates: Value = serde_json::from_str(&text).unwrap();
+    for (name, template) in [
+        ("qwen2.5", Some(Template::Qwen25)),
+        ("glm4-9b-chat", Some(Template::Glm4)),
+        ("glm4-0414", Some(Template::Glm40414)),
+        ("glm4.5", Some(Template::Glm45)),
+        ("hermes-3", None),
+        ("mistral-nemo", None),
+    ] {
+        let facts = ModelFacts::new(None, Some(&templates[name]), None, Vec::new());
+        assert_eq!(Template::recognise(&facts), template, "{name}");
+    }
+    let config = fs::read_to_string(shared("tokenizers/chatglm3/tokenizer_config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let facts = ModelFacts::new(None, Some(&config), None, Vec::new());
+    assert_eq!(Template::recognise(&facts), Some(Template::ChatGlm3));
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
+fn prompts_equal_those_of_other_programs() {
+    let tokenizer = tokenizer("chatglm3");
+    let text = fs::read_to_string(shared("golden/chatglm3_ids.json")).unwrap();
+    let cases: Value = serde_json::from_str(&text).unwrap();
+    for case in cases["cases"].as_array().unwrap() {
+        let read = data::read_record(case.clone(), SourceFormat::OpenAi).unwrap();
+        let rendered = Template::ChatGlm3.render(&read, &RenderOptions::PROMPT).unwrap();
+        let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
+        assert_eq!(tokenizer.encode(&rendered).unwrap().input_ids, ids);
+    }
+}
+
+#[test]
+#[ignore = "needs the data folder beside the checkout"]
 fn answers_parse_as_an_engineer_expects() {
     let (mut judged, mut same_as_reference) = (0, 0);
     for case in lines("golden/parse.jsonl") {
         let template = match case["format"].as_str().unwrap() {
             "qwen" => Template::Qwen25,
             "glm4" => Template::Glm4,
+            "glm4_moe" => Template::Glm45,
             _ => continue,
         };
         let turn = template.parse(case["text"].as_str().unwrap(), None);

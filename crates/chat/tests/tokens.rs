@@ -244,9 +244,16 @@ fn templates_are_recognised_by_what_the_folder_says() {
     let glm = ["[gMASK]", "<sop>", "<|user|>", "<|observation|>"];
     assert_eq!(recognise(facts("chatglm", None, &glm)), Some(Template::Glm4));
     assert_eq!(recognise(facts("glm", None, &glm)), Some(Template::Glm4));
-    // Other formats are not guessed at: GLM-4-0414, ChatGLM3, Qwen3, a plain ChatML, a template nobody knows.
-    assert_eq!(recognise(facts("glm4", None, &glm)), None);
-    assert_eq!(recognise(facts("chatglm", None, &["[gMASK]", "sop", "<|user|>", "<|observation|>"])), None);
+    assert_eq!(recognise(facts("glm4", None, &glm)), Some(Template::Glm40414));
+    let chatglm3 = ["[gMASK]", "sop", "<|user|>", "<|observation|>"];
+    assert_eq!(recognise(facts("chatglm", None, &chatglm3)), Some(Template::ChatGlm3));
+    let jinja =
+        "{% for message in messages %}{% if loop.first %}[gMASK]sop<|{{ message['role'] }}|>\n {{ … }}";
+    assert_eq!(recognise(facts("chatglm", Some(jinja), &chatglm3)), Some(Template::ChatGlm3));
+    let glm45 = [&glm[..], &["<think>", "<arg_key>", "/nothink"]].concat();
+    assert_eq!(recognise(facts("glm4_moe", None, &glm45)), Some(Template::Glm45));
+    // Other formats are not guessed at: GLM-4.5 without its tags, Qwen3, a plain ChatML, a template nobody knows.
+    assert_eq!(recognise(facts("glm4_moe", None, &glm)), None);
     assert_eq!(
         recognise(facts("qwen2", None, &["<|im_start|>", "<|im_end|>", "<tool_call>", "<think>"])),
         None

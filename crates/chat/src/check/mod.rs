@@ -154,7 +154,7 @@ pub fn check(conversation: &Conversation, template: Option<Template>) -> Vec<Fin
     }
     order::check(conversation, &mut findings);
     tools::check(conversation, template, &mut findings);
-    if template == Some(Template::Glm4) {
+    if template.is_some_and(Template::drops_empty_messages) {
         vanishing_messages(conversation, &mut findings);
     }
     if !conversation.messages.iter().any(crate::data::Message::is_trained) {

@@ -34,13 +34,7 @@ fn definitions(conversation: &Conversation, template: Option<Template>, findings
             }
             Some(_) => {}
         }
-        let shown = match template {
-            Some(Template::Glm4) => {
-                matches!(tool.kind(), Some("function" | "python" | "simple_browser" | "cogview"))
-            }
-            Some(Template::Qwen25) => tool.definition().is_object(),
-            None => true,
-        };
+        let shown = template.is_none_or(|template| template.shows_tool(tool));
         if !shown {
             let text = "the template does not print this tool, so the model would never see it".to_owned();
             let mend = "Write it as {\"type\": \"function\", \"function\": {…}}";

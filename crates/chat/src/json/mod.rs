@@ -7,12 +7,16 @@
 mod equal;
 mod literal;
 mod python;
+mod repr;
 mod scan;
+mod scan_call;
 
 pub use equal::equal_by_value;
-pub use literal::{LiteralError, parse_literal};
+pub use literal::{LiteralError, parse_keywords, parse_literal};
 pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
-pub(crate) use scan::{ObjectScan, ScanState};
+pub use repr::{is_identifier, push_repr};
+pub(crate) use scan::{ObjectScan, Scan, ScanState};
+pub(crate) use scan_call::CallScan;
 
 /// A JSON value; objects keep the order of their keys, numbers their digits.
 pub type Json = serde_json::Value;

@@ -2,7 +2,7 @@
 
 use super::parse::Grammar;
 use super::{RenderError, RenderOptions, Rendered};
-use crate::data::Conversation;
+use crate::data::{Conversation, ToolSpec};
 
 /// A family's chat format, described.
 pub(super) struct Family {
@@ -19,4 +19,8 @@ pub(super) struct Family {
     pub(super) thinks: bool,
     /// Whether a later user message changes how earlier turns are written.
     pub(super) rewrites_history: bool,
+    /// Whether a message without text is not written at all.
+    pub(super) drops_empty: bool,
+    /// Whether the format tells the model of a tool.
+    pub(super) shows_tool: fn(&ToolSpec) -> bool,
 }

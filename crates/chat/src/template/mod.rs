@@ -4,9 +4,14 @@
 //! pieces that know what they are. And back: the text that a model wrote, whole or in any portions, to an
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
+mod chatglm3;
 mod error;
 mod family;
 mod glm4;
+mod glm40414;
+mod glm45;
+mod glm4_tools;
+mod glm_turns;
 mod parse;
 mod qwen25;
 mod recognise;
@@ -33,6 +38,18 @@ pub enum Template {
     Qwen25,
     /// GLM-4 9B chat, with the tools text of its Jinja template.
     Glm4,
+    /// GLM-4 9B chat, with the tools text of its Python tokenizer of June 2024.
+    Glm4A,
+    /// GLM-4 9B chat, with the tools text of the ports to C++.
+    Glm4B,
+    /// GLM-4 9B chat, with the tools text of LLaMA-Factory.
+    Glm4D,
+    /// GLM-4-0414: tools first, then all system messages.
+    Glm40414,
+    /// GLM-4.5 and GLM-4.6: thoughts, calls in tags.
+    Glm45,
+    /// ChatGLM3: calls as Python in a fenced block.
+    ChatGlm3,
 }
 
 /// How a conversation is rendered.
@@ -63,7 +80,16 @@ impl Default for RenderOptions {
 
 impl Template {
     /// Every template, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Qwen25, Self::Glm4];
+    pub const ALL: [Self; 8] = [
+        Self::Qwen25,
+        Self::Glm4,
+        Self::Glm4A,
+        Self::Glm4B,
+        Self::Glm4D,
+        Self::Glm40414,
+        Self::Glm45,
+        Self::ChatGlm3,
+    ];
 
     /// The name that `--template` takes.
     pub fn as_str(self) -> &'static str {
@@ -125,10 +151,26 @@ impl Template {
         self.family().marks_calls
     }
 
+    /// Whether a message without text is not written at all, role and all.
+    pub fn drops_empty_messages(self) -> bool {
+        self.family().drops_empty
+    }
+
+    /// Whether the format tells the model of this tool.
+    pub fn shows_tool(self, tool: &ToolSpec) -> bool {
+        (self.family().shows_tool)(tool)
+    }
+
     fn family(self) -> &'static Family {
         match self {
             Self::Qwen25 => &qwen25::FAMILY,
             Self::Glm4 => &glm4::FAMILY,
+            Self::Glm4A => &glm4::FAMILY_A,
+            Self::Glm4B => &glm4::FAMILY_B,
+            Self::Glm4D => &glm4::FAMILY_D,
+            Self::Glm40414 => &glm40414::FAMILY,
+            Self::Glm45 => &glm45::FAMILY,
+            Self::ChatGlm3 => &chatglm3::FAMILY,
         }
     }
 }
@@ -154,5 +196,5 @@ impl FromStr for Template {
 
 /// The key of the sole argument of a GLM built-in tool, whose calls carry raw text; `None` for tools that take JSON.
 pub(crate) fn glm4_raw_argument(name: &str, tools: &[ToolSpec]) -> Option<&'static str> {
-    glm4::raw_argument(name, tools)
+    glm_turns::raw_argument(name, tools, glm4_tools::BUILT_IN)
 }

@@ -37,6 +37,8 @@ pub(super) const FAMILY: Family = Family {
     marks_calls: true,
     thinks: false,
     rewrites_history: false,
+    drops_empty: false,
+    shows_tool: |tool| tool.definition().is_object(),
 };
 
 fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Rendered, RenderError> {

@@ -2,6 +2,9 @@
 //!
 //! In: facts from `config.json`, `tokenizer_config.json`, `chat_template.jinja` and the tokenizer. Out: a [`Template`]
 //! that prints what the folder's own chat template prints, or nothing. A chat template decides alone where there is one.
+//!
+//! One exception: ChatGLM3's own chat template knows no tools, and stands for the code of 2023 which does. Nothing in a
+//! folder tells of `glm4:a`, `glm4:b` and `glm4:d`, which live in code: they are chosen by name.
 
 use super::{Template, qwen25};
 use crate::json::Json;
@@ -47,16 +50,21 @@ impl ModelFacts {
     }
 }
 
+const GLM4: [&str; 4] = ["[gMASK]", "<sop>", "<|user|>", "<|observation|>"];
+
 pub(super) fn recognise(facts: &ModelFacts) -> Option<Template> {
     if let Some(text) = &facts.chat_template {
         return recognise_text(text);
     }
     let has = |names: &[&str]| names.iter().all(|name| facts.added_tokens.iter().any(|token| token == name));
     match facts.model_type.as_deref() {
-        // "glm" is GLM-4 9B in transformers' own code, "chatglm" in the model's; "glm4" is GLM-4-0414, another format.
-        Some("glm" | "chatglm") if has(&["[gMASK]", "<sop>", "<|user|>", "<|observation|>"]) => {
-            Some(Template::Glm4)
+        // "glm" is GLM-4 9B in transformers' own code, "chatglm" in the model's, which ChatGLM3 is called too.
+        Some("glm" | "chatglm") if has(&GLM4) => Some(Template::Glm4),
+        Some("chatglm") if has(&["[gMASK]", "sop", "<|user|>", "<|observation|>"]) => {
+            Some(Template::ChatGlm3)
         }
+        Some("glm4") if has(&GLM4) => Some(Template::Glm40414),
+        Some("glm4_moe") if has(&GLM4) && has(&["<think>", "<arg_key>", "/nothink"]) => Some(Template::Glm45),
         Some("qwen2") if has(&["<|im_start|>", "<|im_end|>", "<tool_call>"]) && !has(&["<think>"]) => {
             Some(Template::Qwen25)
         }
@@ -75,6 +83,19 @@ fn recognise_text(text: &str) -> Option<Template> {
     let glm4 = ["[gMASK]<sop>", "# 可用工具", "名为 ChatGLM 的人工智能助手", "metadata"];
     if has(&glm4) && !thinks {
         return Some(Template::Glm4);
+    }
+    // The space behind the name is in the copies that are known; one without it prints something else.
+    let glm4_0414 = ["[gMASK]<sop>", "# 可用工具", "message.get(\"metadata\"", "<|assistant|>{{ meta }} \n"];
+    if has(&glm4_0414) && !text.contains("人工智能助手") && !thinks {
+        return Some(Template::Glm40414);
+    }
+    // GLM-4.7 writes calls without newlines, and has a switch for the thoughts of earlier turns.
+    let glm45 = ["[gMASK]<sop>", "<arg_key>", "/nothink", "'\\n<think></think>'", "'\\n<tool_call>'"];
+    if has(&glm45) && !text.contains("clear_thinking") {
+        return Some(Template::Glm45);
+    }
+    if has(&["[gMASK]sop<|{{ message['role'] }}|>"]) {
+        return Some(Template::ChatGlm3);
     }
     None
 }

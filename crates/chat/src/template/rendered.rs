@@ -29,6 +29,8 @@ pub struct Piece {
     pub trained: bool,
     /// What part of an answer it is.
     pub part: Part,
+    /// Whether its text is encoded apart from what is before it, so that no token straddles the two.
+    pub starts_run: bool,
 }
 
 impl Piece {
@@ -93,12 +95,18 @@ pub(super) struct Writer {
     pub(super) message: Option<usize>,
     pub(super) trained: bool,
     pub(super) part: Part,
+    starts_run: bool,
 }
 
 impl Writer {
     pub(super) fn with_capacity(bytes: usize, pieces: usize) -> Self {
         let rendered = Rendered { text: String::with_capacity(bytes), pieces: Vec::with_capacity(pieces) };
-        Self { rendered, message: None, trained: false, part: Part::Other }
+        Self { rendered, message: None, trained: false, part: Part::Other, starts_run: false }
+    }
+
+    /// What is written next is encoded apart from what is before it.
+    pub(super) fn start_run(&mut self) {
+        self.starts_run = true;
     }
 
     pub(super) fn control(&mut self, name: &str) {
@@ -138,7 +146,8 @@ impl Writer {
         self.content("}");
     }
 
-    fn as_part(&mut self, part: Part, write: impl FnOnce(&mut Self)) {
+    /// Writes content that is this part of an answer.
+    pub(super) fn as_part(&mut self, part: Part, write: impl FnOnce(&mut Self)) {
         let before = std::mem::replace(&mut self.part, part);
         write(self);
         self.part = before;
@@ -146,7 +155,7 @@ impl Writer {
 
     /// Writes one piece; neighbours that differ in nothing become one, except control tokens.
     pub(super) fn write(&mut self, kind: PieceKind, write: impl FnOnce(&mut String)) {
-        let Self { rendered: Rendered { text, pieces }, message, trained, part } = self;
+        let Self { rendered: Rendered { text, pieces }, message, trained, part, starts_run } = self;
         let part = if kind == PieceKind::Content { *part } else { Part::Other };
         let start = text.len();
         write(text);
@@ -154,14 +163,16 @@ impl Writer {
         if start == end {
             return;
         }
+        let starts_run = std::mem::take(starts_run);
         if let Some(last) = pieces.last_mut()
             && kind != PieceKind::Control
+            && !starts_run
             && (last.kind, last.message, last.trained, last.part) == (kind, *message, *trained, part)
         {
             last.end = end;
             return;
         }
-        pieces.push(Piece { start, end, kind, message: *message, trained: *trained, part });
+        pieces.push(Piece { start, end, kind, message: *message, trained: *trained, part, starts_run });
     }
 
     pub(super) fn finish(self) -> Rendered {

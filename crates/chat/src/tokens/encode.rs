@@ -1,7 +1,8 @@
 //! Rendered pieces to ids and labels.
 //!
 //! In: [`Rendered`]. Out: [`Encoded`]. Between two control tokens the text is encoded as one run, since a merge may
-//! straddle structure and content; which tokens of a run are trained is then told by the bytes that each spells.
+//! straddle structure and content, unless a piece says that it starts a run of its own; which tokens of a run are
+//! trained is then told by the bytes that each spells.
 
 use tokenizers::pipeline::PipelineToken;
 
@@ -77,6 +78,11 @@ impl ChatTokenizer {
             run_piece: 0,
         };
         for (index, piece) in rendered.pieces().iter().enumerate() {
+            if piece.starts_run {
+                encoder.flush(piece.start)?;
+                encoder.run_start = piece.start;
+                encoder.run_piece = index;
+            }
             match piece.kind {
                 PieceKind::Control => {
                     let name = rendered.piece_text(piece);

@@ -4,15 +4,19 @@
 //! the text was cut. What cannot be read is data ([`MalformedToolCall`]), never an error. Time is linear in the text.
 //! One file per way of writing calls; families share them.
 
+mod arg_tags;
 mod name_line;
 mod offered;
+mod python_block;
 mod scanner;
+mod schema_types;
 mod sink;
 mod thinking;
 mod tool_call_tags;
 
 use serde::Serialize;
 
+pub(super) use arg_tags::ArgTags;
 pub(super) use name_line::NameLine;
 use offered::Offered;
 use scanner::Scanner;
@@ -88,6 +92,7 @@ pub struct StreamParser {
 pub(super) enum Grammar {
     ToolCallTags(ToolCallTags),
     NameLine(NameLine),
+    ArgTags(ArgTags),
 }
 
 impl Grammar {
@@ -96,13 +101,14 @@ impl Grammar {
         match self {
             Self::ToolCallTags(grammar) => grammar.step(scanner, last),
             Self::NameLine(grammar) => grammar.step(scanner, last),
+            Self::ArgTags(grammar) => grammar.step(scanner, last),
         }
     }
 
     /// The text is complete and every step was made.
     fn finish(&mut self, scanner: &mut Scanner) {
         match self {
-            Self::ToolCallTags(_) => {}
+            Self::ToolCallTags(_) | Self::ArgTags(_) => {}
             Self::NameLine(grammar) => grammar.finish(scanner),
         }
     }
