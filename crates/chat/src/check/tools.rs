@@ -38,7 +38,7 @@ fn definitions(conversation: &Conversation, template: Option<Template>, findings
             Some(Template::Glm4) => {
                 matches!(tool.kind(), Some("function" | "python" | "simple_browser" | "cogview"))
             }
-            Some(Template::Qwen25) => tool.definition().is_object(),
+            Some(_) => tool.definition().is_object(),
             None => true,
         };
         if !shown {

@@ -4,11 +4,20 @@
 //! pieces that know what they are. And back: the text that a model wrote, whole or in any portions, to an
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
+mod chatml;
 mod error;
 mod family;
 mod glm4;
+mod hermes;
+mod llama31;
+mod mistral;
+mod mistral_ids;
 mod parse;
+mod python_text;
 mod qwen25;
+mod qwen3;
+mod qwen3_coder;
+mod react;
 mod recognise;
 mod rendered;
 mod samples;
@@ -32,6 +41,18 @@ pub enum Template {
     Qwen25,
     /// GLM-4 9B chat, with the tools text of its Jinja template.
     Glm4,
+    /// Qwen3: as Qwen2.5, with thoughts and no default system text.
+    Qwen3,
+    /// Qwen3-Coder: ChatML, calls as `<function=…>` and `<parameter=…>`.
+    Qwen3Coder,
+    /// Hermes: ChatML, calls as Qwen2.5 writes them, tools in a system message of their own.
+    Hermes,
+    /// ReAct in ChatML, as LLaMA-Factory writes it: `Action:` and `Action Input:`.
+    React,
+    /// Llama 3.1: a call is the whole message, one JSON object.
+    Llama31,
+    /// Mistral Nemo: `[TOOL_CALLS]` and a list of objects with ids.
+    Mistral,
 }
 
 /// How a conversation is rendered.
@@ -62,7 +83,16 @@ impl Default for RenderOptions {
 
 impl Template {
     /// Every template, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Qwen25, Self::Glm4];
+    pub const ALL: [Self; 8] = [
+        Self::Qwen25,
+        Self::Glm4,
+        Self::Qwen3,
+        Self::Qwen3Coder,
+        Self::Hermes,
+        Self::React,
+        Self::Llama31,
+        Self::Mistral,
+    ];
 
     /// The name that `--template` takes.
     pub fn as_str(self) -> &'static str {
@@ -123,6 +153,12 @@ impl Template {
         match self {
             Self::Qwen25 => &qwen25::FAMILY,
             Self::Glm4 => &glm4::FAMILY,
+            Self::Qwen3 => &qwen3::FAMILY,
+            Self::Qwen3Coder => &qwen3_coder::FAMILY,
+            Self::Hermes => &hermes::FAMILY,
+            Self::React => &react::FAMILY,
+            Self::Llama31 => &llama31::FAMILY,
+            Self::Mistral => &mistral::FAMILY,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In: facts from `config.json`, `tokenizer_config.json`, `chat_template.jinja` and the tokenizer. Out: a [`Template`]
 //! that prints what the folder's own chat template prints, or nothing. A chat template decides alone where there is one.
 
-use super::{Template, qwen25};
+use super::{Template, qwen3_coder, qwen25};
 use crate::json::Json;
 
 /// What a model folder says about its chat format.
@@ -71,6 +71,30 @@ fn recognise_text(text: &str) -> Option<Template> {
         ["<|im_start|>", "# Tools", "<tools>", "<tool_call>", "<tool_response>", qwen25::DEFAULT_SYSTEM];
     if has(&qwen25) && !thinks {
         return Some(Template::Qwen25);
+    }
+    // The first revision of Qwen3's template, and no later one: those drop the choice not to think, or always think.
+    let qwen3 = ["<|im_start|>", "# Tools", "<tools>", "<tool_call>", "reasoning_content", "last_query_index"];
+    if has(&qwen3) && has(&["enable_thinking is false", "<think>\\n\\n</think>"]) && !has(&["<function="]) {
+        return Some(Template::Qwen3);
+    }
+    let coder = ["<|im_start|>", "<function=", "<parameter=", "<IMPORTANT>", qwen3_coder::DEFAULT_SYSTEM];
+    if has(&coder) && !thinks {
+        return Some(Template::Qwen3Coder);
+    }
+    let hermes = ["<|im_start|>", "You are a function calling AI model.", "json_to_python_type", "<tool_response>"];
+    if has(&hermes) && has(&["pydantic model json schema", "bos_token"]) && !thinks {
+        return Some(Template::Hermes);
+    }
+    if has(&["<|im_start|>", "Action Input:", "> Tool Name: "]) && !thinks {
+        return Some(Template::React);
+    }
+    let llama31 = ["<|start_header_id|>", "tools_in_user_message", "\"parameters\"", "ipython", "Environment: ipython"];
+    if has(&llama31) && has(&["26 Jul 2024", "single tool-calls at once"]) && !has(&["strftime_now"]) {
+        return Some(Template::Llama31);
+    }
+    let mistral = ["[AVAILABLE_TOOLS][", "[TOOL_CALLS][", "[TOOL_RESULTS]{", "\"[INST]\"", "user_messages[-1]"];
+    if has(&mistral) && has(&["length 9", "call_id"]) {
+        return Some(Template::Mistral);
     }
     let glm4 = ["[gMASK]<sop>", "# 可用工具", "名为 ChatGLM 的人工智能助手", "metadata"];
     if has(&glm4) && !thinks {

@@ -2,10 +2,11 @@
 //!
 //! In: a conversation and a family. Out: one sample, or, where the family writes history in another way than the turn it
 //! is answering (Qwen3 and GLM-4.5 drop earlier thoughts), one per trained user turn: the conversation up to the end
-//! of that turn, in which only that turn is trained. Turns whose texts agree share a sample.
+//! of that turn, in which only that turn is trained. Turns whose texts agree share a sample. Mistral and Hermes write what
+//! was asked in another way as soon as it is answered; there the end of every answer counts as the end of a turn.
 
 use super::{RenderError, RenderOptions, Rendered, Template};
-use crate::data::{Conversation, Role};
+use crate::data::{Conversation, Message, Role};
 
 pub(super) fn samples(
     template: Template,
@@ -18,7 +19,8 @@ pub(super) fn samples(
     let mut samples: Vec<Rendered> = Vec::new();
     // From where on messages are trained in the sample being built: earlier turns have samples of their own.
     let mut trained_from = 0;
-    for end in turn_ends(conversation) {
+    let ends = turn_ends(template, conversation);
+    for (place, &end) in ends.iter().enumerate() {
         let mut turn =
             Conversation { messages: conversation.messages[..end].to_vec(), ..conversation.clone() };
         let shared = with_trained_from(&mut turn, trained_from, template, options)?;
@@ -26,7 +28,7 @@ pub(super) fn samples(
             // What was written for the turns before stands in this text as it was: one sample holds them all.
             Some(before) if shared.text().starts_with(before.text()) => *before = shared,
             Some(before) => {
-                trained_from = before_turn(conversation, end);
+                trained_from = place.checked_sub(1).map_or(0, |before| ends[before]);
                 let alone = with_trained_from(&mut turn, trained_from, template, options)?;
                 if before.has_trained_piece() {
                     samples.push(alone);
@@ -56,13 +58,15 @@ fn with_trained_from(
     template.render(turn, options)
 }
 
-/// Where each user turn ends: before the next question, and at the end.
-fn turn_ends(conversation: &Conversation) -> Vec<usize> {
+/// Where each turn ends: before the next question, and at the end.
+fn turn_ends(template: Template, conversation: &Conversation) -> Vec<usize> {
     let messages = &conversation.messages;
+    let by_answer = matches!(template, Template::Mistral | Template::Hermes);
     let mut answered = false;
     let mut ends = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         match message.role {
+            Role::Assistant if by_answer => ends.push(index + 1),
             Role::User if answered => {
                 ends.push(index);
                 answered = false;
@@ -71,11 +75,16 @@ fn turn_ends(conversation: &Conversation) -> Vec<usize> {
             _ => {}
         }
     }
-    ends.push(messages.len());
+    if ends.last() != Some(&messages.len()) {
+        ends.push(messages.len());
+    }
     ends
 }
 
-/// Where the user turn that ends here begins.
-fn before_turn(conversation: &Conversation, end: usize) -> usize {
-    turn_ends(conversation).into_iter().rev().find(|other| *other < end).unwrap_or(0)
+/// The message that a template has to write as the very last one: the last, or for training the one before the last answer,
+/// which stood there so when that answer was asked for.
+pub(super) fn asked_last(messages: &[Message], options: &RenderOptions) -> usize {
+    let answered = messages.last().is_some_and(|last| last.role == Role::Assistant);
+    let before = usize::from(options.for_training && answered) + 1;
+    messages.len().saturating_sub(before)
 }

@@ -4,8 +4,12 @@
 //! the text was cut. What cannot be read is data ([`MalformedToolCall`]), never an error. Time is linear in the text.
 //! One file per way of writing calls; families share them.
 
+mod bare_json;
+mod function_xml;
+mod json_call;
 mod name_line;
 mod offered;
+mod react;
 mod scanner;
 mod sink;
 mod thinking;
@@ -13,8 +17,11 @@ mod tool_call_tags;
 
 use serde::Serialize;
 
+pub(super) use bare_json::BareJson;
+pub(super) use function_xml::FunctionXml;
 pub(super) use name_line::NameLine;
 use offered::Offered;
+pub(super) use react::React;
 use scanner::Scanner;
 use thinking::Thinking;
 pub(super) use tool_call_tags::ToolCallTags;
@@ -88,6 +95,9 @@ pub struct StreamParser {
 pub(super) enum Grammar {
     ToolCallTags(ToolCallTags),
     NameLine(NameLine),
+    FunctionXml(FunctionXml),
+    React(React),
+    BareJson(BareJson),
 }
 
 impl Grammar {
@@ -96,14 +106,17 @@ impl Grammar {
         match self {
             Self::ToolCallTags(grammar) => grammar.step(scanner, last),
             Self::NameLine(grammar) => grammar.step(scanner, last),
+            Self::FunctionXml(grammar) => grammar.step(scanner, last),
+            Self::React(grammar) => grammar.step(scanner, last),
+            Self::BareJson(grammar) => grammar.step(scanner, last),
         }
     }
 
     /// The text is complete and every step was made.
     fn finish(&mut self, scanner: &mut Scanner) {
         match self {
-            Self::ToolCallTags(_) => {}
             Self::NameLine(grammar) => grammar.finish(scanner),
+            _ => {}
         }
     }
 }
@@ -111,11 +124,10 @@ impl Grammar {
 impl StreamParser {
     pub(super) fn new(template: Template, tools: Option<&[ToolSpec]>) -> Self {
         let family = template.family();
-        Self {
-            scanner: Scanner::new(Offered::new(tools)),
-            thinking: family.thinks.then(Thinking::new),
-            grammar: (family.grammar)(),
-        }
+        let grammar = (family.grammar)();
+        let mut scanner = Scanner::new(Offered::new(tools));
+        scanner.calls_own_space(matches!(grammar, Grammar::FunctionXml(_)));
+        Self { scanner, thinking: family.thinks.then(Thinking::new), grammar }
     }
 
     /// Takes the next portion of text; returns what is certain by now.

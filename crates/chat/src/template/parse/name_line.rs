@@ -222,7 +222,7 @@ fn may_become_name(line: &str, offered: &Offered) -> bool {
 }
 
 /// Whether a first line can be a tool's name where no list says so.
-fn looks_like_name(name: &str) -> bool {
+pub(super) fn looks_like_name(name: &str) -> bool {
     name.chars().all(may_stand_in_name)
         && name.chars().any(char::is_alphanumeric)
         && !name.ends_with(['.', ':'])

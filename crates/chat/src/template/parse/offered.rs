@@ -1,6 +1,7 @@
 //! The names that a call may use.
 
 use crate::data::ToolSpec;
+use crate::json::{Json, JsonMap};
 use crate::template::glm4;
 
 /// The tools that were offered, as far as a parser needs them.
@@ -14,6 +15,8 @@ pub(super) struct Offered {
 struct OfferedTool {
     name: String,
     raw_key: Option<&'static str>,
+    /// The schemas of its arguments.
+    properties: Option<JsonMap>,
 }
 
 impl Offered {
@@ -22,7 +25,8 @@ impl Offered {
             let offered = |tool: &ToolSpec| {
                 let name = tool.name()?.to_owned();
                 let raw_key = glm4::raw_argument(&name, tools);
-                Some(OfferedTool { name, raw_key })
+                let properties = tool.parameters().and_then(|schema| schema.get("properties")?.as_object());
+                Some(OfferedTool { name, raw_key, properties: properties.cloned() })
             };
             // A tool described by a text has its name somewhere in it: then any name will do.
             tools.iter().map(offered).collect::<Option<Vec<_>>>()
@@ -55,6 +59,12 @@ impl Offered {
             Some(tools) => tools.iter().find(|tool| tool.name == name)?.raw_key,
             None => glm4::raw_argument(name, &[]),
         }
+    }
+
+    /// The schema of an argument, where a tool is known to have it.
+    pub(super) fn schema(&self, name: &str, key: &str) -> Option<&Json> {
+        let tool = self.tools.iter().flatten().find(|tool| tool.name == name)?;
+        tool.properties.as_ref()?.get(key)
     }
 
     /// Why a name cannot be called.
