@@ -173,7 +173,7 @@ CASES = {
             user("And Dover?"),
             assistant("", [call("tide_table", {"harbour": "Dover"}, "tide-0002")], reasoning_content="Again."),
             result("tide-0002", "05:01"),
-            assistant("<think>\nEasy.\n</think>\n\nAt 05:01."),
+            assistant("At 05:01.", reasoning_content="Easy."),
         ],
     ),
     "values": (

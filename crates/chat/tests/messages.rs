@@ -64,5 +64,5 @@ fn unknown_names_say_which_there_are() {
     let format = "chatml".parse::<SourceFormat>().unwrap_err();
     insta::assert_snapshot!(format, @r#"unknown format "chatml", expected one of: openai, glm4, sharegpt"#);
     let template = "qwen".parse::<Template>().unwrap_err();
-    insta::assert_snapshot!(template, @r#"unknown template "qwen", expected one of: qwen2.5, glm4"#);
+    insta::assert_snapshot!(template, @r#"unknown template "qwen", expected one of: qwen2.5, glm4, qwen3, qwen3-coder, hermes, react, llama3.1, mistral"#);
 }

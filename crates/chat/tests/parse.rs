@@ -186,7 +186,10 @@ fn react_calls_are_read_in_any_line() {
         ("Action: f\nAction Input: {}", (None, vec!["f"], 0)),
         ("Thought: hm\nAction: f\nAction Input: {}", (Some("Thought: hm\n"), vec!["f"], 0)),
         ("Well:Action: f\nAction Input: {}", (Some("Well:"), vec!["f"], 0)),
-        ("Action: f\nAction Input: {}\nAction: g-h\nAction Input: {}\nDone.", (Some("Done."), vec!["f", "g-h"], 0)),
+        (
+            "Action: f\nAction Input: {}\nAction: g-h\nAction Input: {}\nDone.",
+            (Some("Done."), vec!["f", "g-h"], 0),
+        ),
         ("Action: `f` Action Input: ```json\n{}\n```", (None, vec!["f"], 0)),
         ("Action: f\nAction Input: {}\nObservation: <|im_end|>", (None, vec!["f"], 0)),
         ("Action: f\nAction Input: {}\nObservation: 5", (Some("Observation: 5"), vec!["f"], 0)),
@@ -207,7 +210,9 @@ fn react_calls_are_read_in_any_line() {
 #[test]
 fn function_xml_values_take_the_types_of_the_schema() {
     let value = |text: &str, schema: Option<Value>| {
-        let text = format!("<tool_call>\n<function=f>\n<parameter=a>\n{text}\n</parameter>\n</function>\n</tool_call>");
+        let text = format!(
+            "<tool_call>\n<function=f>\n<parameter=a>\n{text}\n</parameter>\n</function>\n</tool_call>"
+        );
         let tools = schema.map(|schema| {
             [ToolSpec::function("f", "", json!({"type": "object", "properties": {"a": schema}}))]
         });
@@ -231,6 +236,19 @@ fn function_xml_values_take_the_types_of_the_schema() {
 }
 
 #[test]
+fn to_score_any_name_will_do_and_types_are_known() {
+    let text = |name: &str| {
+        format!("<tool_call>\n<function={name}>\n<parameter=a>\n3\n</parameter>\n</function>\n</tool_call>")
+    };
+    let schema = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    let tools = [ToolSpec::function("f", "", schema)];
+    let calls = |name| Template::Qwen3Coder.parse_to_score(&text(name), &tools).tool_calls;
+    assert_eq!(calls("f"), [ToolCall::new("f", json!({"a": "3"}))]);
+    assert_eq!(calls("g"), [ToolCall::new("g", json!({"a": 3}))]);
+    assert_eq!(gist(&GLM.parse_to_score("g\n{}", &tools)), (Some("g\n{}"), vec![], 0));
+}
+
+#[test]
 fn function_xml_malformed_calls_leave_their_neighbours() {
     let good = "<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n</function>\n</tool_call>";
     for bad in [
@@ -248,7 +266,10 @@ fn function_xml_malformed_calls_leave_their_neighbours() {
     let text = "Wrap it in <tool_call> and <function=f>.";
     assert_eq!(gist(&Template::Qwen3Coder.parse(text, None)), (Some(text), vec![], 0));
     let unclosed = good.replace("\n</tool_call>", "");
-    assert_eq!(gist(&Template::Qwen3Coder.parse(&format!("{unclosed}<|im_end|>"), None)), (None, vec!["f"], 0));
+    assert_eq!(
+        gist(&Template::Qwen3Coder.parse(&format!("{unclosed}<|im_end|>"), None)),
+        (None, vec!["f"], 0)
+    );
 }
 
 #[test]
@@ -257,11 +278,23 @@ fn bare_json_without_a_list_is_the_whole_answer() {
     let calls = [
         (llama, "{\"name\": \"f\", \"parameters\": {}}", vec!["f"]),
         (llama, " ```json\n{\"name\": \"f\", \"arguments\": {}}\n``` <|eot_id|>", vec!["f"]),
-        (llama, "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {}}", vec!["f", "g"]),
-        (llama, "{\"name\": \"f\", \"parameters\": {}}\n{\"name\": \"g\", \"parameters\": {}}<|eom_id|>", vec!["f", "g"]),
+        (
+            llama,
+            "{\"name\": \"f\", \"parameters\": {}}; {\"name\": \"g\", \"parameters\": {}}",
+            vec!["f", "g"],
+        ),
+        (
+            llama,
+            "{\"name\": \"f\", \"parameters\": {}}\n{\"name\": \"g\", \"parameters\": {}}<|eom_id|>",
+            vec!["f", "g"],
+        ),
         (llama, "<|python_tag|>{\"type\": \"function\", \"name\": \"f\", \"parameters\": {}}", vec!["f"]),
         (mistral, "[{\"name\": \"f\", \"arguments\": {}, \"id\": \"abcdefghi\"}]</s>", vec!["f"]),
-        (mistral, "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}, {\"name\": \"g\", \"arguments\": {}}", vec!["f", "g"]),
+        (
+            mistral,
+            "[TOOL_CALLS] [{\"name\": \"f\", \"arguments\": {}}, {\"name\": \"g\", \"arguments\": {}}",
+            vec!["f", "g"],
+        ),
     ];
     for (template, text, names) in calls {
         assert_eq!(gist(&template.parse(text, None)), (None, names, 0), "{text}");
@@ -282,7 +315,8 @@ fn bare_json_without_a_list_is_the_whole_answer() {
         assert_eq!(gist(&llama.parse(text, None)), (Some(text), vec![], 0));
         assert_eq!(gist(&mistral.parse(text, None)), (Some(text), vec![], 0));
     }
-    let turn = mistral.parse("[TOOL_CALLS][{\"name\": \"f\"}, {\"name\": \"g\", \"arguments\": {}}, {\"na", None);
+    let turn =
+        mistral.parse("[TOOL_CALLS][{\"name\": \"f\"}, {\"name\": \"g\", \"arguments\": {}}, {\"na", None);
     assert_eq!(gist(&turn), (None, vec!["g"], 2));
     let turn = llama.parse("{\"name\": \"f\", \"parameters\": {\"x\": ", None);
     assert_eq!(gist(&turn), (None, vec![], 1));
@@ -294,17 +328,20 @@ fn bare_json_with_a_list_may_stand_on_any_line() {
     let cases = [
         ("Look:\n{\"name\": \"f\", \"parameters\": {}}", (Some("Look:"), vec!["f"], 0)),
         ("{\"name\": \"f\", \"parameters\": {}}\nas asked", (Some("as asked"), vec!["f"], 0)),
+        ("Look:\n[TOOL_CALLS]", (Some("Look:\n[TOOL_CALLS]"), vec![], 0)),
         ("{\n{\"name\": \"f\", \"parameters\": {}}", (Some("{"), vec!["f"], 0)),
         ("{\"name\": \"g\", \"parameters\": {}}", (Some("{\"name\": \"g\", \"parameters\": {}}"), vec![], 0)),
     ];
     for (text, expected) in cases {
         assert_eq!(gist(&Template::Llama31.parse(text, Some(&tools))), expected, "{text}");
+        assert_eq!(gist(&Template::Mistral.parse(text, Some(&tools))), expected, "{text}");
     }
 }
 
 #[test]
 fn qwen3_thoughts_are_set_apart() {
-    let text = "<think>\nHm.\n</think>\n\nYes.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
+    let text =
+        "<think>\nHm.\n</think>\n\nYes.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>";
     let turn = Template::Qwen3.parse(text, None);
     assert_eq!((turn.reasoning.as_deref(), gist(&turn)), (Some("Hm."), (Some("Yes."), vec!["f"], 0)));
 }
@@ -347,6 +384,7 @@ fn hostile_repetition_goes_through() {
         "Action: f Action Input: {\"a\": \"",
         "Action: f Action Input: {} ",
         "[TOOL_CALLS]",
+        "\n[TOOL_CALLS]",
         "[TOOL_CALLS][{",
         "[TOOL_CALLS][{\"name\": \"f\", \"arguments\": {}}",
         "[{\"name\": \"f\", \"arguments\": {\"a",

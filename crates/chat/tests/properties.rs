@@ -143,7 +143,8 @@ fn tools_of(calls: &[ToolCall]) -> Vec<ToolSpec> {
     let tool = |call: &ToolCall| {
         let properties = call.arguments.as_object().unwrap().iter().map(|(key, value)| {
             let kind = match value {
-                Value::Null => "null",
+                // Hermes cannot say "null".
+                Value::Null => return (key.clone(), serde_json::json!({})),
                 Value::Bool(_) => "boolean",
                 Value::Number(_) => "number",
                 Value::String(_) => "string",

@@ -191,7 +191,8 @@ fn vanishing_messages(conversation: &Conversation, findings: &mut Findings) {
 fn texts_not_shown(conversation: &Conversation, findings: &mut Findings) {
     for (index, message) in conversation.messages.iter().enumerate() {
         if !message.tool_calls.is_empty() && !message.text().trim().is_empty() {
-            let text = "the text beside the calls is not written: the template writes the calls alone".to_owned();
+            let text =
+                "the text beside the calls is not written: the template writes the calls alone".to_owned();
             let mend = "Say it in a message of its own, if the template takes one there, or do without it";
             findings.add_at(Code::TextNotShown, index, text, mend);
         }

@@ -103,7 +103,7 @@ pub enum RenderError {
     },
     /// A message where the template's own check wants another role.
     #[error(
-        "messages[{message}]: {template} cannot write a {role} message here; it takes {expected}. Reorder, join or drop messages"
+        "messages[{message}]: {template} cannot write a message of the {role} here; it takes {expected}. Reorder, join or drop messages"
     )]
     RoleOutOfTurn {
         /// Index of the message.

@@ -1,4 +1,4 @@
-//! Llama 3.1 (and 3.2 with its template): tools in the first message of the user. `⏎` is a newline.
+//! Llama 3.1: tools in the first message of the user. `⏎` is a newline.
 //!
 //! ```text
 //! <|begin_of_text|><|start_header_id|>system<|end_header_id|>⏎⏎Environment: ipython⏎Cutting Knowledge Date: December 2023⏎

@@ -69,7 +69,9 @@ fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Render
                     write_tools(&mut out, tools)?;
                 }
                 out.control("[INST]");
-                if index == asked_last && let Some(system) = system {
+                if index == asked_last
+                    && let Some(system) = system
+                {
                     out.message = Some(0);
                     out.trained = first.is_trained();
                     out.content(system);

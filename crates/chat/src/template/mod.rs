@@ -127,11 +127,16 @@ impl Template {
     ///
     /// With the tools that were offered, a call must name one of them; without (`None`), any name will do.
     pub fn parse(self, text: &str, tools: Option<&[ToolSpec]>) -> AssistantTurn {
-        let mut parser = self.stream_parser(tools);
-        let mut turn = AssistantTurn::default();
-        turn.extend(parser.push(text));
-        turn.extend(parser.finish());
-        turn
+        self.stream_parser(tools).read_whole(text)
+    }
+
+    /// Reads a whole answer to score it: where calls are marked, one of a tool that is not offered is a wrong call. The
+    /// tools still say which types arguments have, in families that write none.
+    pub fn parse_to_score(self, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
+        match self.marks_calls() {
+            true => StreamParser::of_any_name(self, tools).read_whole(text),
+            false => self.parse(text, Some(tools)),
+        }
     }
 
     /// A parser for an answer that is still being written.

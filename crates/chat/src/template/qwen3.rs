@@ -116,11 +116,8 @@ fn write_assistant(
 ) -> Result<(), RenderError> {
     let Thoughts { shown, is_last, options } = *thoughts;
     let calls = &message.tool_calls;
-    let text = if calls.is_empty() {
-        chatml::text_of(message, index, Template::Qwen3)?
-    } else {
-        message.text()
-    };
+    let text =
+        if calls.is_empty() { chatml::text_of(message, index, Template::Qwen3)? } else { message.text() };
     let (mut reasoning, content) = match &message.reasoning {
         Some(reasoning) => (reasoning.as_str(), text),
         None => cut_thoughts(text),

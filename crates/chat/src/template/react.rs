@@ -123,7 +123,8 @@ fn write_tool(out: &mut Writer, tool: &ToolSpec) -> Result<(), String> {
         }
         out.structure("): ");
         out.content(&text_at(schema, "description"));
-        if let Some(values) = schema.get("enum").and_then(Json::as_array).filter(|values| !values.is_empty()) {
+        if let Some(values) = schema.get("enum").and_then(Json::as_array).filter(|values| !values.is_empty())
+        {
             out.structure(", should be one of [");
             for (index, value) in values.iter().enumerate() {
                 if index > 0 {
@@ -134,7 +135,8 @@ fn write_tool(out: &mut Writer, tool: &ToolSpec) -> Result<(), String> {
             }
             out.structure("]");
         }
-        if let Some(items) = schema.get("items").filter(|items| items.as_object().is_some_and(|map| !map.is_empty()))
+        if let Some(items) =
+            schema.get("items").filter(|items| items.as_object().is_some_and(|map| !map.is_empty()))
         {
             out.structure(", where each item should be ");
             out.content(&text_at(items, "type"));

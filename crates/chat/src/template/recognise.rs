@@ -72,8 +72,9 @@ fn recognise_text(text: &str) -> Option<Template> {
     if has(&qwen25) && !thinks {
         return Some(Template::Qwen25);
     }
-    // The first revision of Qwen3's template, and no later one: those drop the choice not to think, or always think.
-    let qwen3 = ["<|im_start|>", "# Tools", "<tools>", "<tool_call>", "reasoning_content", "last_query_index"];
+    // The template of the models that may think or not; those that always or never do have others.
+    let qwen3 =
+        ["<|im_start|>", "# Tools", "<tools>", "<tool_call>", "reasoning_content", "last_query_index"];
     if has(&qwen3) && has(&["enable_thinking is false", "<think>\\n\\n</think>"]) && !has(&["<function="]) {
         return Some(Template::Qwen3);
     }
@@ -81,18 +82,27 @@ fn recognise_text(text: &str) -> Option<Template> {
     if has(&coder) && !thinks {
         return Some(Template::Qwen3Coder);
     }
-    let hermes = ["<|im_start|>", "You are a function calling AI model.", "json_to_python_type", "<tool_response>"];
-    if has(&hermes) && has(&["pydantic model json schema", "bos_token"]) && !thinks {
+    let hermes = [
+        "<|im_start|>",
+        "bos_token",
+        "You are a function calling AI model.",
+        "\"list[\" +  json_to_python_type(json_spec|items)",
+        "loop.previtem and loop.previtem.role != \"tool\"",
+        "Use the following pydantic model json schema",
+    ];
+    if has(&hermes) && !thinks {
         return Some(Template::Hermes);
     }
     if has(&["<|im_start|>", "Action Input:", "> Tool Name: "]) && !thinks {
         return Some(Template::React);
     }
-    let llama31 = ["<|start_header_id|>", "tools_in_user_message", "\"parameters\"", "ipython", "Environment: ipython"];
+    let llama31 =
+        ["<|start_header_id|>", "tools_in_user_message", "\"parameters\"", "ipython", "Environment: ipython"];
     if has(&llama31) && has(&["26 Jul 2024", "single tool-calls at once"]) && !has(&["strftime_now"]) {
         return Some(Template::Llama31);
     }
-    let mistral = ["[AVAILABLE_TOOLS][", "[TOOL_CALLS][", "[TOOL_RESULTS]{", "\"[INST]\"", "user_messages[-1]"];
+    let mistral =
+        ["[AVAILABLE_TOOLS][", "[TOOL_CALLS][", "[TOOL_RESULTS]{", "\"[INST]\"", "user_messages[-1]"];
     if has(&mistral) && has(&["length 9", "call_id"]) {
         return Some(Template::Mistral);
     }

@@ -38,13 +38,21 @@ enum State {
     /// In a list, where an object should begin.
     Element(Batch),
     /// An object begins there.
-    Object { batch: Batch, object: usize, scan: ObjectScan },
+    Object {
+        batch: Batch,
+        object: usize,
+        scan: ObjectScan,
+    },
     /// In a list, behind an object.
     Between(Batch),
     /// Behind a complete object or list.
     After(Batch),
     /// An object that began as a call broke off; it is malformed up to the next one behind `look`.
-    Broken { batch: Batch, object: usize, error: String },
+    Broken {
+        batch: Batch,
+        object: usize,
+        error: String,
+    },
 }
 
 /// Calls that stand together.
@@ -142,7 +150,7 @@ impl BareJson {
     fn prose(&self, scanner: &mut Scanner, batch: &Batch) -> State {
         if batch.marked && batch.calls.is_empty() {
             scanner.look = scanner.at + self.mark.len();
-        } else if scanner.look > scanner.at && scanner.text.as_bytes()[scanner.look - 1] == b'\n' {
+        } else if scanner.look > scanner.at + 1 && scanner.text.as_bytes()[scanner.look - 1] == b'\n' {
             // The next line may begin with a call.
             scanner.look -= 1;
         }

@@ -336,5 +336,6 @@ fn takes(schema: &Json, kind: &str) -> bool {
         "string" => value.is_string(),
         _ => value.is_null(),
     };
-    branches.into_iter().any(|branch| branch.get("type").is_some_and(is_kind)) || values.into_iter().any(is_value)
+    branches.into_iter().any(|branch| branch.get("type").is_some_and(is_kind))
+        || values.into_iter().any(is_value)
 }

@@ -123,9 +123,18 @@ impl Grammar {
 
 impl StreamParser {
     pub(super) fn new(template: Template, tools: Option<&[ToolSpec]>) -> Self {
+        Self::with(template, Offered::new(tools))
+    }
+
+    /// A parser that takes any name, and the types of arguments from these tools.
+    pub(super) fn of_any_name(template: Template, tools: &[ToolSpec]) -> Self {
+        Self::with(template, Offered::types(tools))
+    }
+
+    fn with(template: Template, offered: Offered) -> Self {
         let family = template.family();
         let grammar = (family.grammar)();
-        let mut scanner = Scanner::new(Offered::new(tools));
+        let mut scanner = Scanner::new(offered);
         scanner.calls_own_space(matches!(grammar, Grammar::FunctionXml(_)));
         Self { scanner, thinking: family.thinks.then(Thinking::new), grammar }
     }
@@ -142,6 +151,14 @@ impl StreamParser {
         self.read(true);
         self.grammar.finish(&mut self.scanner);
         self.scanner.finish()
+    }
+
+    /// Reads all of it at once.
+    pub(super) fn read_whole(mut self, text: &str) -> AssistantTurn {
+        let mut turn = AssistantTurn::default();
+        turn.extend(self.push(text));
+        turn.extend(self.finish());
+        turn
     }
 
     fn read(&mut self, last: bool) {

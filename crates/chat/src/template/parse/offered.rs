@@ -9,6 +9,8 @@ use crate::template::glm4;
 pub(super) struct Offered {
     /// `None`: any name will do.
     tools: Option<Vec<OfferedTool>>,
+    /// Any name will do, though tools are known.
+    any_name: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -31,16 +33,22 @@ impl Offered {
             // A tool described by a text has its name somewhere in it: then any name will do.
             tools.iter().map(offered).collect::<Option<Vec<_>>>()
         };
-        Self { tools: tools.and_then(offered) }
+        Self { tools: tools.and_then(offered), any_name: false }
     }
+
+    /// The types that these tools give their arguments, where a call may use any name.
+    pub(super) fn types(tools: &[ToolSpec]) -> Self {
+        Self { any_name: true, ..Self::new(Some(tools)) }
+    }
+
     /// Whether names are known, so that a call must use one of them.
     pub(super) fn is_listed(&self) -> bool {
-        self.tools.is_some()
+        self.tools.is_some() && !self.any_name
     }
 
     /// Whether a call may use this name.
     pub(super) fn allows(&self, name: &str) -> bool {
-        self.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.name == name))
+        self.any_name || self.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.name == name))
     }
 
     /// Whether a listed name starts like this.
