@@ -333,6 +333,8 @@ class Family:
             trained = message.get("train", message["role"] == "assistant")
             if message["role"] == "assistant":
                 start = min(text.index(header, at) + len(header) for header in opens if header in text[at:])
+                while text.startswith("[TOOL_RESULTS]", start):
+                    start = text.index("[/TOOL_RESULTS]", start) + len("[/TOOL_RESULTS]")
             elif trained:
                 start = text.index(message["content"], at)
             else:
