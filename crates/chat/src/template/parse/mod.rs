@@ -116,7 +116,7 @@ impl Grammar {
     fn finish(&mut self, scanner: &mut Scanner) {
         match self {
             Self::NameLine(grammar) => grammar.finish(scanner),
-            _ => {}
+            Self::ToolCallTags(_) | Self::FunctionXml(_) | Self::React(_) | Self::BareJson(_) => {}
         }
     }
 }
