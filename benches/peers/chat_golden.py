@@ -3,10 +3,12 @@
 
 Pinned: Python 3.11, transformers 5.23.0, tokenizers 0.23.3, jinja2 3.1.6.
 
-    chat_golden.py --qwen2.5 DIR --glm4 DIR --glm4-0414 DIR --glm4.5 DIR
+    chat_golden.py --qwen2.5 DIR --glm4 DIR --glm4-0414 DIR --glm4.5 DIR --qwen3 DIR --qwen3-coder DIR --hermes DIR
+                   --llama3.1 DIR --mistral DIR
 
 DIR is a folder with the model's own tokenizer_config.json (or chat_template.jinja): only the text of its chat template
-is used. The tokenizer is a throwaway one, trained here on the conversations themselves and written beside the goldens.
+is used. `react` needs none: the script holds a Jinja template that prints what LLaMA-Factory 0.9.5 prints with template
+`chatml` and tool format `default` (checked against ids that LLaMA-Factory itself gave). The tokenizer is a throwaway one, trained here on the conversations themselves and written beside the goldens.
 
 Four families have no chat template as reference and are derived here from what the code that defines them prints:
 ChatGLM3 (preprocess_utils.py of 2023: header and content encoded apart, arguments by Python's own repr), and GLM-4's
@@ -15,7 +17,12 @@ C++), glm4:d (LLaMA-Factory's template glm4). The built-in tools of GLM-4 are no
 
 Labels are made without knowing toolsmith's rules from inside: an assistant turn is trained from where the generation
 prompt of the messages before it ends to where the messages up to it end; Qwen2.5's newline after <|im_end|> is not;
-GLM's next role token is, where it is the one that ends such a turn. A token is trained iff all its text is.
+GLM's next role token is, where it is the one that ends such a turn. A token is trained iff all its text is. In the
+other families, whose texts are no prefixes of one another, a turn is found by its header: from behind it to the next
+stop token, that one included.
+
+Cases that a family's template refuses, or that it cannot say (several calls in Llama 3.1), are left out; their names are
+printed.
 """
 
 import argparse
@@ -32,6 +39,9 @@ SPLIT = (
 )
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "[gMASK]", "<sop>"]
 SPECIAL += ["<|system|>", "<|user|>", "<|assistant|>", "<|observation|>", "sop", "</s>", "/nothink"]
+SPECIAL += ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
+SPECIAL += ["<s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]"]
+SPECIAL += ["[TOOL_CALLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"]
 TAGS = ["<tool_call>", "</tool_call>", "<think>", "</think>", "<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>"]
 
 
@@ -170,6 +180,40 @@ CASES = {
             assistant("At half past five.", reasoning_content="Early."),
         ],
     ),
+    "thoughts-and-calls": (
+        [TIDE],
+        [
+            user("Brest?"),
+            assistant("", [call("tide_table", {"harbour": "Brest"}, "tide-0001")], reasoning_content="Look it up.\n"),
+            result("tide-0001", "04:12"),
+            assistant("At 04:12.", reasoning_content="\nIt says so."),
+            user("And Dover?"),
+            assistant("", [call("tide_table", {"harbour": "Dover"}, "tide-0002")], reasoning_content="Again."),
+            result("tide-0002", "05:01"),
+            assistant("At 05:01.", reasoning_content="Easy."),
+        ],
+    ),
+    "values": (
+        [LOG, TIDE],
+        [
+            {"role": "system", "content": "Write down everything."},
+            user("Again, in short"),
+            assistant(
+                "",
+                [
+                    call(
+                        "log.write",
+                        {"record": {"a": [1, "b"]}, "ratio": 1e-7, "yes": True, "none": None, "text": "two\nlines"},
+                        "log-00001",
+                    )
+                ],
+            ),
+            result("log-00001", '{"ok": true}'),
+            assistant("", [call("tide_table", {"harbour": "Brest", "days": 3}, "tide-0001")]),
+            result("tide-0001", "04:12"),
+            assistant("Written."),
+        ],
+    ),
     "empty-texts": (None, [user(""), assistant("You said nothing."), user("Right"), assistant("")]),
 }
 
@@ -282,11 +326,69 @@ def train_tokenizer():
     return tokenizer
 
 
+REACT = """\
+{%- set first = messages[0] if messages[0].role == 'system' -%}
+{%- if first or tools is not none -%}
+<|im_start|>system
+{{ first.content if first }}
+{%- if tools -%}
+You have access to the following tools:
+{% for tool in tools %}{% set f = tool.function -%}
+> Tool Name: {{ f.name }}
+Tool Description: {{ f.description }}
+Tool Args:
+{% for key, schema in f.parameters.properties.items() -%}
+{{ '  - ' ~ key }} ({{ schema.type }}{{ ', required' if key in f.parameters.required }}): {{ schema.description or '' }}
+{%- if schema.enum %}{{ ', should be one of [' ~ schema.enum | join(', ') ~ ']' }}{% endif %}
+{%- if schema.get('items') %}{{ ', where each item should be ' ~ schema.get('items').type }}{% endif %}
+{{ '\\n' }}
+{%- endfor %}
+{{ '\\n' }}
+{%- endfor -%}
+Use the following format if using a tool:
+```
+Action: tool name (one of [{{ tools | map(attribute='function.name') | join(', ') }}])
+Action Input: the input to the tool, in a JSON format representing the kwargs (e.g. ```{{ '{"input": "hello world", \
+"num_beams": 5}' }}```)
+```
+{% endif -%}
+<|im_end|>
+{% endif -%}
+{%- for message in (messages[1:] if first else messages) -%}
+{%- set after = loop.previtem is defined and loop.previtem.role == 'tool' and message.role == 'tool' -%}
+{{ '\\n' if after else '<|im_start|>' ~ message.role ~ '\\n' }}
+{{- message.content or '' }}
+{%- for call in message.tool_calls or [] -%}
+{{ '\\n' if not loop.first }}Action: {{ call.function.name }}
+Action Input: {{ call.function.arguments | tojson }}
+{%- endfor %}
+{%- if not (message.role == 'tool' and loop.nextitem is defined and loop.nextitem.role == 'tool') -%}
+{{ '<|im_end|>\\n' }}
+{%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
+
+# What opens an answer, and what ends it.
+HEADERS = {
+    "llama3.1": ("<|start_header_id|>assistant<|end_header_id|>\n\n", "<|eot_id|>"),
+    "mistral": (("[/INST]", "[/TOOL_RESULTS]"), "</s>"),
+}
+CHATML = ("<|im_start|>assistant\n", "<|im_end|>")
+BOS = {"hermes": "<|begin_of_text|>", "llama3.1": "<|begin_of_text|>", "mistral": "<s>"}
+FOLDERS = ("qwen2.5", "glm4", "glm4-0414", "glm4.5", "qwen3", "qwen3-coder", "hermes", "llama3.1", "mistral")
+DERIVED = ("glm4:a", "glm4:b", "glm4:d", "chatglm3")
+
+
 class Family:
     def __init__(self, name, folder, tokenizer_file):
         self.name = name
         self.tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer_file))
         self.apart = name in ("glm4:a", "chatglm3")
+        if name in BOS:
+            self.tokenizer.bos_token = BOS[name]
+            self.tokenizer.eos_token = HEADERS.get(name, CHATML)[1]
+        if name == "react":
+            self.tokenizer.chat_template = REACT
         if folder is None:
             return
         folder = pathlib.Path(folder)
@@ -321,7 +423,32 @@ class Family:
             return len(self.text(tools, messages[:count] + [user("")], False)) - len("<|user|>\n")
         return len(self.text(tools, messages[:count], False))
 
+    def spans_by_header(self, messages, text):
+        """Answers by their headers; a trained question by its text, up to the stop token behind it."""
+        opens, stop = HEADERS.get(self.name, CHATML)
+        opens = (opens,) if isinstance(opens, str) else opens
+        spans, at = [], 0
+        for index, message in enumerate(messages):
+            trained = message.get("train", message["role"] == "assistant")
+            if message["role"] == "assistant":
+                start = min(text.index(header, at) + len(header) for header in opens if header in text[at:])
+                while text.startswith("[TOOL_RESULTS]", start):
+                    start = text.index("[/TOOL_RESULTS]", start) + len("[/TOOL_RESULTS]")
+            elif trained:
+                start = text.index(message["content"], at)
+            else:
+                continue
+            if self.name == "mistral" and message["role"] == "user":
+                at = start + len(message["content"])
+            else:
+                at = text.index(stop, start) + len(stop)
+            if trained:
+                spans.append((start, at))
+        return spans
+
     def trained_spans(self, tools, messages, text):
+        if self.name != "qwen2.5" and not self.name.startswith(("glm4", "chatglm3")):
+            return self.spans_by_header(messages, text)
         spans = []
         for index, message in enumerate(messages):
             if not message.get("train", message["role"] == "assistant"):
@@ -369,37 +496,54 @@ class Family:
         }
 
 
+def says(name, messages):
+    """Whether a family can say this at all (that it refuses is tested elsewhere)."""
+    calls = [message.get("tool_calls") or [] for message in messages]
+    return name != "llama3.1" or all(len(made) < 2 for made in calls)
+
+
+def with_ids(messages):
+    """Ids of nine characters, which Mistral's template demands."""
+    messages = copy.deepcopy(messages)
+    ids = {}
+    for message in messages:
+        for made in message.get("tool_calls", []):
+            made["id"] = ids.setdefault(made.get("id", len(ids)), f"call{len(ids):05}")
+        if message["role"] == "tool":
+            message["tool_call_id"] = ids[message["tool_call_id"]]
+    return messages
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--qwen2.5", dest="qwen25", required=True)
-    parser.add_argument("--glm4", required=True)
-    parser.add_argument("--glm4-0414", dest="glm4_0414", required=True)
-    parser.add_argument("--glm4.5", dest="glm45", required=True)
-    options = parser.parse_args()
+    for name in FOLDERS:
+        parser.add_argument(f"--{name}", dest=name, required=True)
+    options = vars(parser.parse_args())
     OUT.mkdir(parents=True, exist_ok=True)
     tokenizer_file = OUT / "tokenizer.json"
     train_tokenizer().save(str(tokenizer_file), pretty=False)
-    families = {
-        "qwen2.5": options.qwen25,
-        "glm4": options.glm4,
-        "glm4:a": None,
-        "glm4:b": None,
-        "glm4:d": None,
-        "glm4-0414": options.glm4_0414,
-        "glm4.5": options.glm45,
-        "chatglm3": None,
-    }
-    for name, folder in families.items():
-        family = Family(name, folder, tokenizer_file)
-        lines = []
+    for name in (*FOLDERS, *DERIVED, "react"):
+        family = Family(name, options.get(name), tokenizer_file)
+        lines, left_out = [], []
         for case, (tools, messages) in CASES.items():
+            if not says(name, messages):
+                left_out.append(case)
+                continue
+            # The tool_use template of Hermes cannot do without a list of tools, and recurses for ever on the type "null";
+            # null content is an error in Qwen3's.
+            if name == "hermes":
+                tools = json.loads(json.dumps(tools or []).replace('["number", "null"]', '["number", "string"]'))
+            if name in ("qwen3", "qwen3-coder", "hermes"):
+                messages = [{**message, "content": message["content"] or ""} for message in messages]
+            if name == "mistral":
+                messages = with_ids(messages)
             prompt = messages[-1]["role"] != "assistant"
             lines.append(json.dumps(family.case(case, tools, messages, prompt), ensure_ascii=False))
         # A colon cannot stand in a file's name everywhere.
         folder = OUT / name.replace(":", "_")
         folder.mkdir(exist_ok=True)
         (folder / "cases.jsonl").write_text("\n".join(lines) + "\n")
-        print(f"{name}: {len(lines)} cases")
+        print(f"{name}: {len(lines)} cases; left out: {', '.join(left_out) or 'none'}")
 
 
 if __name__ == "__main__":

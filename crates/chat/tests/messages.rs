@@ -64,5 +64,5 @@ fn unknown_names_say_which_there_are() {
     let format = "chatml".parse::<SourceFormat>().unwrap_err();
     insta::assert_snapshot!(format, @r#"unknown format "chatml", expected one of: openai, glm4, sharegpt"#);
     let template = "qwen".parse::<Template>().unwrap_err();
-    insta::assert_snapshot!(template, @r#"unknown template "qwen", expected one of: qwen2.5, glm4, glm4:a, glm4:b, glm4:d, glm4-0414, glm4.5, chatglm3"#);
+    insta::assert_snapshot!(template, @r#"unknown template "qwen", expected one of: qwen2.5, glm4, glm4:a, glm4:b, glm4:d, glm4-0414, glm4.5, chatglm3, qwen3, qwen3-coder, hermes, react, llama3.1, mistral"#);
 }

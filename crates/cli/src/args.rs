@@ -138,7 +138,7 @@ pub(crate) struct FormatArgs {
     /// Shape of the records: openai, glm4, sharegpt or text [default: recognised, record by record]
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<RecordFormat>,
-    /// Chat template: qwen2.5 or glm4 [default: recognised from the model's files]
+    /// Chat template, such as qwen2.5 (an unknown name lists them) [default: recognised from the model's files]
     #[arg(long, value_name = "NAME")]
     pub(crate) template: Option<Template>,
 }
@@ -209,7 +209,7 @@ pub(crate) struct RenderArgs {
 /// `parse`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ParseArgs {
-    /// Chat template the text was generated with: qwen2.5 or glm4
+    /// Chat template the text was generated with, such as qwen2.5 (an unknown name lists them)
     #[arg(long, value_name = "NAME")]
     pub(crate) template: Template,
     /// JSON file with the tools that were offered; a call must then name one of them
@@ -314,7 +314,7 @@ pub(crate) struct ChatArgs {
     /// Which model answers.
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Chat template: qwen2.5 or glm4 [default: recognised from the model's files]
+    /// Chat template, such as qwen2.5 (an unknown name lists them) [default: recognised from the model's files]
     #[arg(long, value_name = "NAME")]
     pub(crate) template: Option<Template>,
     /// JSON file with the tools to offer, as in OpenAI's API

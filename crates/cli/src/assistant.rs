@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::Value as Json;
-use toolsmith_chat::data::{Conversation, ToolSpec};
+use toolsmith_chat::data::Conversation;
 use toolsmith_chat::template::{AssistantTurn, ParseEvent, RenderOptions, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
@@ -126,7 +126,7 @@ impl Assistant {
         let answer = |(generated, conversation): (Generated, &Conversation)| {
             let ids = without_stop(&generated);
             let text = self.tokenizer.decode(ids);
-            let turn = parse_to_score(template, &text, conversation.tools());
+            let turn = template.parse_to_score(&text, conversation.tools());
             let cut_off = generated.stop_reason == StopReason::Length;
             Answer { turn, cut_off, tokens: generated.ids.len(), text }
         };
@@ -165,11 +165,6 @@ impl Assistant {
         let cut_off = generated.first().is_some_and(|generated| generated.stop_reason == StopReason::Length);
         Ok(Answer { text, turn, cut_off, tokens })
     }
-}
-
-/// Where calls are marked, one of a tool that is not offered is a wrong call, not text.
-fn parse_to_score(template: Template, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
-    if template.marks_calls() { template.parse(text, None) } else { template.parse(text, Some(tools)) }
 }
 
 /// The generated ids before the stop token.

@@ -18,7 +18,7 @@
 //! What it cannot say: a message without text that makes no call (an empty text it can), thoughts, ids of calls, a key
 //! that is no Python identifier.
 
-use super::family::Family;
+use super::family::{Family, History};
 use super::glm_turns::{self, ASSISTANT, BuiltIn, OBSERVATION, SYSTEM, Turns, USER};
 use super::glm4::raw_text;
 use super::parse::{Grammar, NameLine};
@@ -42,7 +42,7 @@ pub(super) const FAMILY: Family = Family {
     stop_tokens: &[USER, OBSERVATION, "</s>"],
     marks_calls: false,
     thinks: false,
-    rewrites_history: false,
+    history: History::Kept,
     drops_empty: false,
     shows_tool: |_| true,
 };

@@ -22,7 +22,7 @@
 //! What it cannot say: thoughts, ids of calls. A message without text vanishes, role and all (`glm4` and `glm4:a`).
 //! `glm4` shows nothing of a tool whose type is neither `function` nor built in; the others refuse it.
 
-use super::family::Family;
+use super::family::{Family, History};
 use super::glm_turns::{self, ASSISTANT, BuiltIn, OBSERVATION, SYSTEM, Turns, USER, raw_argument};
 use super::glm4_tools as tools_text;
 use super::parse::{Grammar, NameLine};
@@ -86,7 +86,7 @@ pub(super) const FAMILY: Family = Family {
     stop_tokens: &[USER, OBSERVATION, "<|endoftext|>"],
     marks_calls: false,
     thinks: false,
-    rewrites_history: false,
+    history: History::Kept,
     drops_empty: C.drops_empty,
     shows_tool: |tool| tool.kind() == Some("function") || tools_text::built_in(tool.kind()).is_some(),
 };

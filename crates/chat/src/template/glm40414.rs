@@ -15,7 +15,7 @@
 //! What it cannot say: a message without text that makes no call (an empty text it can), thoughts, ids of calls, where
 //! a system message stood, tools defined by a text.
 
-use super::family::Family;
+use super::family::{Family, History};
 use super::glm_turns::{self, ASSISTANT, OBSERVATION, SYSTEM, Turns, USER};
 use super::parse::{Grammar, NameLine};
 use super::{RenderError, RenderOptions, Rendered, Template, glm4_tools};
@@ -31,7 +31,7 @@ pub(super) const FAMILY: Family = Family {
     stop_tokens: &[USER, OBSERVATION, "<|endoftext|>"],
     marks_calls: false,
     thinks: false,
-    rewrites_history: false,
+    history: History::Kept,
     drops_empty: false,
     shows_tool: |tool| tool.definition().is_object(),
 };

@@ -17,7 +17,7 @@
 //! value such as `5` was a number or a text, which only the tool's schema tells when it is read back. `</think>` in an
 //! answer without thoughts of its own makes thoughts of what is before it.
 
-use super::family::Family;
+use super::family::{Family, History};
 use super::glm_turns::{ASSISTANT, OBSERVATION, SYSTEM, Turns, USER, text_of};
 use super::parse::{ArgTags, Grammar};
 use super::rendered::{Part, PieceKind};
@@ -41,7 +41,7 @@ pub(super) const FAMILY: Family = Family {
     stop_tokens: &[USER, OBSERVATION, "<|endoftext|>"],
     marks_calls: true,
     thinks: true,
-    rewrites_history: true,
+    history: History::RewrittenByQuestions,
     drops_empty: false,
     shows_tool: |tool| tool.definition().is_object(),
 };
@@ -113,7 +113,7 @@ fn write_assistant(
     if may_think && !thoughts.is_empty() {
         turns.out.trained = message.is_trained();
         turns.out.structure("\n<think>");
-        turns.out.content_part(Part::Prose, strip(thoughts));
+        turns.out.content(strip(thoughts));
         turns.out.structure("</think>");
     } else {
         // Without thinking this is the end of the generation prompt, and not the model's.
@@ -124,7 +124,7 @@ fn write_assistant(
     let content = strip(content);
     if !content.is_empty() {
         turns.out.structure("\n");
-        turns.out.content_part(Part::Prose, content);
+        turns.out.content(content);
     }
     for (call_index, call) in message.tool_calls.iter().enumerate() {
         write_call(turns, call, index, call_index)?;

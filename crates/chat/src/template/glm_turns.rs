@@ -82,8 +82,7 @@ impl Turns {
         self.role(role);
         self.out.trained = message.is_trained();
         self.end_header();
-        let part = if role == ASSISTANT { Part::Prose } else { Part::Other };
-        self.out.content_part(part, text);
+        self.out.content(text);
         if role == ASSISTANT {
             self.answers(message, USER);
         }

@@ -5,15 +5,24 @@
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
 mod chatglm3;
+mod chatml;
 mod error;
 mod family;
-mod glm4;
 mod glm40414;
 mod glm45;
+mod glm4;
 mod glm4_tools;
 mod glm_turns;
+mod hermes;
+mod llama31;
+mod mistral;
+mod mistral_ids;
 mod parse;
+mod python_text;
 mod qwen25;
+mod qwen3;
+mod qwen3_coder;
+mod react;
 mod recognise;
 mod rendered;
 mod samples;
@@ -28,7 +37,7 @@ pub use rendered::{Part, Piece, PieceKind, Rendered};
 pub use samples::TrainingSample;
 
 use crate::data::{Conversation, ToolSpec};
-use family::Family;
+use family::{Family, History};
 
 /// A model family's chat format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,6 +59,18 @@ pub enum Template {
     Glm45,
     /// ChatGLM3: calls as Python in a fenced block.
     ChatGlm3,
+    /// Qwen3: as Qwen2.5, with thoughts and no default system text.
+    Qwen3,
+    /// Qwen3-Coder: ChatML, calls as `<function=…>` and `<parameter=…>`.
+    Qwen3Coder,
+    /// Hermes: ChatML, calls as Qwen2.5 writes them, tools in a system message of their own.
+    Hermes,
+    /// ReAct in ChatML, as LLaMA-Factory writes it: `Action:` and `Action Input:`.
+    React,
+    /// Llama 3.1: a call is the whole message, one JSON object.
+    Llama31,
+    /// Mistral Nemo: `[TOOL_CALLS]` and a list of objects with ids.
+    Mistral,
 }
 
 /// How a conversation is rendered.
@@ -80,7 +101,7 @@ impl Default for RenderOptions {
 
 impl Template {
     /// Every template, in the order in which messages list them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Qwen25,
         Self::Glm4,
         Self::Glm4A,
@@ -89,6 +110,12 @@ impl Template {
         Self::Glm40414,
         Self::Glm45,
         Self::ChatGlm3,
+        Self::Qwen3,
+        Self::Qwen3Coder,
+        Self::Hermes,
+        Self::React,
+        Self::Llama31,
+        Self::Mistral,
     ];
 
     /// The name that `--template` takes.
@@ -118,10 +145,11 @@ impl Template {
         options: &RenderOptions,
     ) -> Result<Vec<TrainingSample<'a>>, RenderError> {
         let render = |conversation: &Conversation| self.render(conversation, options);
-        if self.family().rewrites_history && !options.add_generation_prompt {
-            samples::by_turns(conversation, &render)
-        } else {
-            samples::whole(conversation, &render)
+        match self.family().history {
+            _ if options.add_generation_prompt => samples::whole(conversation, &render),
+            History::Kept => samples::whole(conversation, &render),
+            History::RewrittenByQuestions => samples::by_turns(conversation, false, &render),
+            History::RewrittenByAnswers => samples::by_turns(conversation, true, &render),
         }
     }
 
@@ -129,11 +157,16 @@ impl Template {
     ///
     /// With the tools that were offered, a call must name one of them; without (`None`), any name will do.
     pub fn parse(self, text: &str, tools: Option<&[ToolSpec]>) -> AssistantTurn {
-        let mut parser = self.stream_parser(tools);
-        let mut turn = AssistantTurn::default();
-        turn.extend(parser.push(text));
-        turn.extend(parser.finish());
-        turn
+        self.stream_parser(tools).read_whole(text)
+    }
+
+    /// Reads a whole answer to score it: where calls are marked, one of a tool that is not offered is a wrong call. The
+    /// tools still say which types arguments have, in families that write none.
+    pub fn parse_to_score(self, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
+        match self.marks_calls() {
+            true => StreamParser::of_any_name(self, tools).read_whole(text),
+            false => self.parse(text, Some(tools)),
+        }
     }
 
     /// A parser for an answer that is still being written.
@@ -171,6 +204,12 @@ impl Template {
             Self::Glm40414 => &glm40414::FAMILY,
             Self::Glm45 => &glm45::FAMILY,
             Self::ChatGlm3 => &chatglm3::FAMILY,
+            Self::Qwen3 => &qwen3::FAMILY,
+            Self::Qwen3Coder => &qwen3_coder::FAMILY,
+            Self::Hermes => &hermes::FAMILY,
+            Self::React => &react::FAMILY,
+            Self::Llama31 => &llama31::FAMILY,
+            Self::Mistral => &mistral::FAMILY,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! One exception: ChatGLM3's own chat template knows no tools, and stands for the code of 2023 which does. Nothing in a
 //! folder tells of `glm4:a`, `glm4:b` and `glm4:d`, which live in code: they are chosen by name.
 
-use super::{Template, qwen25};
+use super::{Template, qwen3_coder, qwen25};
 use crate::json::Json;
 
 /// What a model folder says about its chat format.
@@ -79,6 +79,40 @@ fn recognise_text(text: &str) -> Option<Template> {
         ["<|im_start|>", "# Tools", "<tools>", "<tool_call>", "<tool_response>", qwen25::DEFAULT_SYSTEM];
     if has(&qwen25) && !thinks {
         return Some(Template::Qwen25);
+    }
+    // The template of the models that may think or not; those that always or never do have others.
+    let qwen3 =
+        ["<|im_start|>", "# Tools", "<tools>", "<tool_call>", "reasoning_content", "last_query_index"];
+    if has(&qwen3) && has(&["enable_thinking is false", "<think>\\n\\n</think>"]) && !has(&["<function="]) {
+        return Some(Template::Qwen3);
+    }
+    let coder = ["<|im_start|>", "<function=", "<parameter=", "<IMPORTANT>", qwen3_coder::DEFAULT_SYSTEM];
+    if has(&coder) && !thinks {
+        return Some(Template::Qwen3Coder);
+    }
+    let hermes = [
+        "<|im_start|>",
+        "bos_token",
+        "You are a function calling AI model.",
+        "\"list[\" +  json_to_python_type(json_spec|items)",
+        "loop.previtem and loop.previtem.role != \"tool\"",
+        "Use the following pydantic model json schema",
+    ];
+    if has(&hermes) && !thinks {
+        return Some(Template::Hermes);
+    }
+    if has(&["<|im_start|>", "Action Input:", "> Tool Name: "]) && !thinks {
+        return Some(Template::React);
+    }
+    let llama31 =
+        ["<|start_header_id|>", "tools_in_user_message", "\"parameters\"", "ipython", "Environment: ipython"];
+    if has(&llama31) && has(&["26 Jul 2024", "single tool-calls at once"]) && !has(&["strftime_now"]) {
+        return Some(Template::Llama31);
+    }
+    let mistral =
+        ["[AVAILABLE_TOOLS][", "[TOOL_CALLS][", "[TOOL_RESULTS]{", "\"[INST]\"", "user_messages[-1]"];
+    if has(&mistral) && has(&["length 9", "call_id"]) {
+        return Some(Template::Mistral);
     }
     let glm4 = ["[gMASK]<sop>", "# 可用工具", "名为 ChatGLM 的人工智能助手", "metadata"];
     if has(&glm4) && !thinks {

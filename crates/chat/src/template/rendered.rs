@@ -54,10 +54,10 @@ pub enum PieceKind {
 /// What part of an answer a piece is, so that parts can weigh differently in the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Part {
-    /// Anything else: control tokens, punctuation, and what is no answer.
+    /// Anything else: control tokens and punctuation.
     #[default]
     Other,
-    /// Text and thoughts.
+    /// Text and thoughts; also what is no answer.
     Prose,
     /// The name of a tool that is called.
     Name,
@@ -101,7 +101,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn with_capacity(bytes: usize, pieces: usize) -> Self {
         let rendered = Rendered { text: String::with_capacity(bytes), pieces: Vec::with_capacity(pieces) };
-        Self { rendered, message: None, trained: false, part: Part::Other, starts_run: false }
+        Self { rendered, message: None, trained: false, part: Part::Prose, starts_run: false }
     }
 
     /// What is written next is encoded apart from what is before it.
@@ -132,18 +132,18 @@ impl Writer {
             let write = |text: &mut String| push_python(text, arguments);
             return self.as_part(Part::ArgumentValue, |out| out.write(PieceKind::Content, write));
         };
-        self.content("{");
+        self.structure("{");
         for (index, (key, value)) in arguments.iter().enumerate() {
             if index > 0 {
-                self.content(", ");
+                self.structure(", ");
             }
             let write = |text: &mut String| push_python_string(text, key);
             self.as_part(Part::ArgumentKey, |out| out.write(PieceKind::Content, write));
-            self.content(": ");
+            self.structure(": ");
             let write = |text: &mut String| push_python(text, value);
             self.as_part(Part::ArgumentValue, |out| out.write(PieceKind::Content, write));
         }
-        self.content("}");
+        self.structure("}");
     }
 
     /// Writes content that is this part of an answer.

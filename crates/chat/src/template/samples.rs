@@ -2,12 +2,13 @@
 //!
 //! In: a conversation and a family. Out: one sample, or, where the family writes history in another way than the turn it
 //! is answering (Qwen3 and GLM-4.5 drop earlier thoughts), one per trained user turn: the conversation up to the end
-//! of that turn, in which only that turn is trained. Turns whose texts agree share a sample.
+//! of that turn, in which only that turn is trained. Turns whose texts agree share a sample. Mistral and Hermes write what
+//! was asked in another way as soon as it is answered; there the end of every answer counts as the end of a turn.
 
 use std::borrow::Cow;
 
-use super::{RenderError, Rendered};
-use crate::data::{Conversation, Role};
+use super::{RenderError, RenderOptions, Rendered};
+use crate::data::{Conversation, Message, Role};
 
 /// One sample of a conversation.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +29,13 @@ pub(super) fn whole<'a>(
     Ok(vec![TrainingSample { conversation: Cow::Borrowed(conversation), rendered }])
 }
 
-/// The samples where a later question may change how earlier turns are written.
+/// The samples where a later message may change how earlier ones are written; `by_answer` where an answer does so already.
 pub(super) fn by_turns<'a>(
     conversation: &'a Conversation,
+    by_answer: bool,
     render: &Render<'_>,
 ) -> Result<Vec<TrainingSample<'a>>, RenderError> {
-    let ends = turn_ends(conversation);
+    let ends = turn_ends(conversation, by_answer);
     if ends.len() == 1 {
         return whole(conversation, render);
     }
@@ -81,13 +83,14 @@ fn up_to<'a>(
     Ok(TrainingSample { conversation: Cow::Owned(conversation), rendered })
 }
 
-/// Where each user turn ends: before the next question, and at the end.
-fn turn_ends(conversation: &Conversation) -> Vec<usize> {
+/// Where each turn ends: before the next question, and at the end.
+fn turn_ends(conversation: &Conversation, by_answer: bool) -> Vec<usize> {
     let messages = &conversation.messages;
     let mut answered = false;
     let mut ends = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         match message.role {
+            Role::Assistant if by_answer => ends.push(index + 1),
             Role::User if answered => {
                 ends.push(index);
                 answered = false;
@@ -96,6 +99,16 @@ fn turn_ends(conversation: &Conversation) -> Vec<usize> {
             _ => {}
         }
     }
-    ends.push(messages.len());
+    if ends.last() != Some(&messages.len()) {
+        ends.push(messages.len());
+    }
     ends
+}
+
+/// The message that a template has to write as the very last one: the last, or for training the one before the last answer,
+/// which stood there so when that answer was asked for.
+pub(super) fn asked_last(messages: &[Message], options: &RenderOptions) -> usize {
+    let answered = messages.last().is_some_and(|last| last.role == Role::Assistant);
+    let before = usize::from(options.for_training && answered) + 1;
+    messages.len().saturating_sub(before)
 }

@@ -5,9 +5,13 @@
 //! One file per way of writing calls; families share them.
 
 mod arg_tags;
+mod bare_json;
+mod function_xml;
+mod json_call;
 mod name_line;
 mod offered;
 mod python_block;
+mod react;
 mod scanner;
 mod schema_types;
 mod sink;
@@ -17,8 +21,11 @@ mod tool_call_tags;
 use serde::Serialize;
 
 pub(super) use arg_tags::ArgTags;
+pub(super) use bare_json::BareJson;
+pub(super) use function_xml::FunctionXml;
 pub(super) use name_line::NameLine;
 use offered::Offered;
+pub(super) use react::React;
 use scanner::Scanner;
 use thinking::Thinking;
 pub(super) use tool_call_tags::ToolCallTags;
@@ -93,6 +100,9 @@ pub(super) enum Grammar {
     ToolCallTags(ToolCallTags),
     NameLine(NameLine),
     ArgTags(ArgTags),
+    FunctionXml(FunctionXml),
+    React(React),
+    BareJson(BareJson),
 }
 
 impl Grammar {
@@ -102,13 +112,20 @@ impl Grammar {
             Self::ToolCallTags(grammar) => grammar.step(scanner, last),
             Self::NameLine(grammar) => grammar.step(scanner, last),
             Self::ArgTags(grammar) => grammar.step(scanner, last),
+            Self::FunctionXml(grammar) => grammar.step(scanner, last),
+            Self::React(grammar) => grammar.step(scanner, last),
+            Self::BareJson(grammar) => grammar.step(scanner, last),
         }
     }
 
     /// The text is complete and every step was made.
     fn finish(&mut self, scanner: &mut Scanner) {
         match self {
-            Self::ToolCallTags(_) | Self::ArgTags(_) => {}
+            Self::ToolCallTags(_)
+            | Self::ArgTags(_)
+            | Self::FunctionXml(_)
+            | Self::React(_)
+            | Self::BareJson(_) => {}
             Self::NameLine(grammar) => grammar.finish(scanner),
         }
     }
@@ -116,12 +133,20 @@ impl Grammar {
 
 impl StreamParser {
     pub(super) fn new(template: Template, tools: Option<&[ToolSpec]>) -> Self {
+        Self::with(template, Offered::new(tools))
+    }
+
+    /// A parser that takes any name, and the types of arguments from these tools.
+    pub(super) fn of_any_name(template: Template, tools: &[ToolSpec]) -> Self {
+        Self::with(template, Offered::types(tools))
+    }
+
+    fn with(template: Template, offered: Offered) -> Self {
         let family = template.family();
-        Self {
-            scanner: Scanner::new(Offered::new(tools)),
-            thinking: family.thinks.then(Thinking::new),
-            grammar: (family.grammar)(),
-        }
+        let grammar = (family.grammar)();
+        let mut scanner = Scanner::new(offered);
+        scanner.calls_own_space(matches!(grammar, Grammar::FunctionXml(_)));
+        Self { scanner, thinking: family.thinks.then(Thinking::new), grammar }
     }
 
     /// Takes the next portion of text; returns what is certain by now.
@@ -136,6 +161,14 @@ impl StreamParser {
         self.read(true);
         self.grammar.finish(&mut self.scanner);
         self.scanner.finish()
+    }
+
+    /// Reads all of it at once.
+    pub(super) fn read_whole(mut self, text: &str) -> AssistantTurn {
+        let mut turn = AssistantTurn::default();
+        turn.extend(self.push(text));
+        turn.extend(self.finish());
+        turn
     }
 
     fn read(&mut self, last: bool) {

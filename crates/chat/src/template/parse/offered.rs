@@ -2,6 +2,7 @@
 
 use super::schema_types::{Types, types_of_properties};
 use crate::data::ToolSpec;
+use crate::json::{Json, JsonMap};
 use crate::template::glm_turns::{BuiltIn, is_function};
 
 /// The tools that were offered, as far as a parser needs them.
@@ -9,6 +10,8 @@ use crate::template::glm_turns::{BuiltIn, is_function};
 pub(super) struct Offered {
     /// `None`: any name will do.
     tools: Option<Vec<OfferedTool>>,
+    /// Any name will do, though tools are known.
+    any_name: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ struct OfferedTool {
     is_function: bool,
     /// What the schema says of each argument.
     types: Vec<(String, Types)>,
+    /// The schemas of its arguments.
+    properties: Option<JsonMap>,
 }
 
 impl Offered {
@@ -27,22 +32,28 @@ impl Offered {
                 let name = tool.name()?.to_owned();
                 let is_function = is_function(tool, &name);
                 let types = tool.parameters().map(types_of_properties).unwrap_or_default();
-                Some(OfferedTool { name, is_function, types })
+                let properties = tool.parameters().and_then(|schema| schema.get("properties")?.as_object());
+                Some(OfferedTool { name, is_function, types, properties: properties.cloned() })
             };
             // A tool described by a text has its name somewhere in it: then any name will do.
             tools.iter().map(offered).collect::<Option<Vec<_>>>()
         };
-        Self { tools: tools.and_then(offered) }
+        Self { tools: tools.and_then(offered), any_name: false }
+    }
+
+    /// The types that these tools give their arguments, where a call may use any name.
+    pub(super) fn types(tools: &[ToolSpec]) -> Self {
+        Self { any_name: true, ..Self::new(Some(tools)) }
     }
 
     /// Whether names are known, so that a call must use one of them.
     pub(super) fn is_listed(&self) -> bool {
-        self.tools.is_some()
+        self.tools.is_some() && !self.any_name
     }
 
     /// Whether a call may use this name.
     pub(super) fn allows(&self, name: &str) -> bool {
-        self.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.name == name))
+        self.any_name || self.tools.as_ref().is_none_or(|tools| tools.iter().any(|tool| tool.name == name))
     }
 
     /// Whether a listed name starts like this.
@@ -72,6 +83,12 @@ impl Offered {
     pub(super) fn types(&self, tool: &str, argument: &str) -> Option<Types> {
         let tool = self.tools.as_ref()?.iter().find(|offered| offered.name == tool)?;
         tool.types.iter().find(|(key, _)| key == argument).map(|(_, types)| *types)
+    }
+
+    /// The schema of an argument, where a tool is known to have it.
+    pub(super) fn schema(&self, name: &str, key: &str) -> Option<&Json> {
+        let tool = self.tools.iter().flatten().find(|tool| tool.name == name)?;
+        tool.properties.as_ref()?.get(key)
     }
 
     /// Why a name cannot be called.

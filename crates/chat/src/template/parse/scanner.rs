@@ -50,6 +50,11 @@ impl Scanner {
         }
     }
 
+    /// Whether all white space before a call is the format's.
+    pub(super) fn calls_own_space(&mut self, own: bool) {
+        self.sink.calls_own_space = own;
+    }
+
     pub(super) fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
