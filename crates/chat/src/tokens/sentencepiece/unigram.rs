@@ -1,7 +1,7 @@
 //! Unigram segmentation as SentencePiece does it: the cut whose pieces have the greatest sum of scores.
 //!
-//! In: normalized text. Out: its parts with their ids, `None` for one that no piece spells. Sums are 32-bit floats, as
-//! in the reference, since their rounding decides between cuts that are nearly equal.
+//! In: normalized text. Out: its parts with their ids, `None` for one that no piece spells. Scores are 32-bit floats and
+//! their sums 64-bit ones, as in the reference, since rounding decides between cuts that are nearly equal.
 
 use super::model_file::PieceKind;
 use super::pieces::{Known, Pieces};
@@ -21,7 +21,7 @@ pub(super) struct Unigram {
 #[derive(Clone, Copy)]
 struct Best {
     start: usize,
-    sum: f32,
+    sum: f64,
     id: Option<u32>,
     reached: bool,
 }
@@ -46,7 +46,7 @@ impl Unigram {
             let mut has_one = false;
             let mut offer = |length: usize, score: f32, id: Option<u32>| {
                 let end = &mut best[start + length];
-                let sum = so_far + score;
+                let sum = so_far + f64::from(score);
                 if !end.reached || sum > end.sum {
                     *end = Best { start, sum, id, reached: true };
                 }
