@@ -7,11 +7,14 @@
 mod equal;
 mod literal;
 mod python;
+mod repr;
 mod scan;
+mod unprintable;
 
 pub use equal::equal_by_value;
 pub use literal::{LiteralError, parse_literal};
 pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
+pub use repr::{push_repr, to_repr, to_str};
 pub(crate) use scan::{ObjectScan, ScanState};
 
 /// A JSON value; objects keep the order of their keys, numbers their digits.

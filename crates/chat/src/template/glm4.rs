@@ -21,21 +21,21 @@ use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
 use crate::json::{self, Json, push_python, push_python_indented};
 
-pub(super) const SYSTEM: &str = "<|system|>";
-pub(super) const USER: &str = "<|user|>";
-pub(super) const ASSISTANT: &str = "<|assistant|>";
+pub(crate) const SYSTEM: &str = "<|system|>";
+pub(crate) const USER: &str = "<|user|>";
+pub(crate) const ASSISTANT: &str = "<|assistant|>";
 pub(super) const OBSERVATION: &str = "<|observation|>";
-const PREAMBLE: &str = "\n\
+pub(crate) const PREAMBLE: &str = "\n\
     你是一个名为 ChatGLM 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。\n\
     \n\
     # 可用工具";
-const PYTHON: &str = "\n\
+pub(crate) const PYTHON: &str = "\n\
     ## python\n\
     \n\
     当你向 `python` 发送包含 Python 代码的消息时，该代码将会在一个有状态的 Jupyter notebook 环境中执行。\n\
     `python` 返回代码执行的输出，或在执行 60 秒后返回超时。\n\
     `/mnt/data` 将会持久化存储你的文件。在此会话中，`python` 无法访问互联网。不要使用 `python` 进行任何网络请求或者在线 API 调用，这些在线内容的访问将不会成功。";
-const BROWSER: &str = "\n\
+pub(crate) const BROWSER: &str = "\n\
     ## simple_browser\n\
     \n\
     你可以使用 `simple_browser` 工具。该工具支持以下函数：\n\
@@ -48,7 +48,7 @@ const BROWSER: &str = "\n\
     操作步骤：1. 使用 `search` 来获得信息列表; 2. 使用 `mclick` 来获取指定 ID 页面的内容; 3. 根据获得的内容进行回复。在回复中应当引用信息来源。\n\
     \x20如果用户提供了 URL，也可以用 `open_url` 直接打开页面。\n\
     如果初次搜索结果没有找到合适的信息，也可以再次使用 `search` 进行搜索。";
-const COGVIEW: &str = "\n\
+pub(crate) const COGVIEW: &str = "\n\
     ## cogview\n\
     \n\
     如果用户的请求中包含了对图像的描述，你可以使用 `cogview` 来生成图像并展示给用户。你需要向 `cogview` 发送图像描述，规则：\n\
@@ -56,7 +56,7 @@ const COGVIEW: &str = "\n\
     - 应当尽可能详细地描述图像生成的需求，需求描述约 100 英文单词。\n\
     - 保持用户原始描述的意图。不要虚构内容或者没见过的人物。\n\
     - 如无特殊说明，所在地为中国，持有中国立场并遵循中国社会主义价值观。";
-const AFTER_FUNCTION: &str = "\n在调用上述函数时，请使用 Json 格式表示调用的参数。";
+pub(crate) const AFTER_FUNCTION: &str = "\n在调用上述函数时，请使用 Json 格式表示调用的参数。";
 
 pub(super) fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Rendered, RenderError> {
     let messages = &conversation.messages;

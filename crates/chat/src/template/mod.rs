@@ -5,7 +5,7 @@
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
 mod error;
-mod glm4;
+pub(crate) mod glm4;
 mod glm4_parse;
 mod parse;
 mod qwen25;

@@ -9,6 +9,7 @@ mod encode;
 mod error;
 mod regex_split;
 mod tokenizer;
+mod verbatim;
 pub mod view;
 mod vocabulary;
 
