@@ -42,7 +42,7 @@ fn text_and_ids_equal_those_of_transformers() {
     let tokenizer = tokenizer();
     each_case(|template, id, case, conversation| {
         let prompt = case["add_generation_prompt"].as_bool().unwrap();
-        let options = RenderOptions { add_generation_prompt: prompt, for_training: false };
+        let options = RenderOptions { add_generation_prompt: prompt, ..RenderOptions::PLAIN };
         let rendered = template.render(&conversation, &options).unwrap();
         assert_eq!(rendered.text(), case["text"].as_str().unwrap(), "{template} {id}");
         let encoded = tokenizer.encode(&rendered).unwrap();
@@ -60,7 +60,7 @@ fn labels_begin_where_the_generation_prompt_ends_and_hold_the_stop_token() {
     let tokenizer = tokenizer();
     each_case(|template, id, case, conversation| {
         let prompt = case["add_generation_prompt"].as_bool().unwrap();
-        let options = RenderOptions { add_generation_prompt: prompt, for_training: false };
+        let options = RenderOptions { add_generation_prompt: prompt, ..RenderOptions::PLAIN };
         let encoded = tokenizer.encode(&template.render(&conversation, &options).unwrap()).unwrap();
         let labels: Vec<i32> = serde_json::from_value(case["labels"].clone()).unwrap();
         assert_eq!(encoded.labels, labels, "{template} {id}");

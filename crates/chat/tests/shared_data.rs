@@ -81,7 +81,7 @@ fn goldens(reference: &str, template: Template, tokenizer_name: &str) {
         for (record, format) in sources {
             let options = RenderOptions {
                 add_generation_prompt: case["add_generation_prompt"].as_bool().unwrap(),
-                for_training: false,
+                ..RenderOptions::PLAIN
             };
             let rendered = data::read_record(record.clone(), format)
                 .map_err(|error| error.to_string())

@@ -134,6 +134,9 @@ pub(crate) struct RenderArgs {
     /// Append the last answer's stop token where the template writes none, as prepare and train do
     #[arg(long)]
     pub(crate) for_training: bool,
+    /// Render for answers without thoughts, in families that leave the choice (Qwen3, GLM-4.5)
+    #[arg(long)]
+    pub(crate) no_thinking: bool,
 }
 
 /// `parse`

@@ -169,10 +169,7 @@ impl Assistant {
 
 /// Where calls are marked, one of a tool that is not offered is a wrong call, not text.
 fn parse_to_score(template: Template, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
-    match template {
-        Template::Qwen25 => template.parse(text, None),
-        _ => template.parse(text, Some(tools)),
-    }
+    if template.marks_calls() { template.parse(text, None) } else { template.parse(text, Some(tools)) }
 }
 
 /// The generated ids before the stop token.

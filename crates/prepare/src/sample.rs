@@ -49,19 +49,22 @@ impl SampleMaker<'_> {
             return Err(errors(&findings));
         }
         let rendered = template
-            .render(conversation, &RenderOptions::TRAINING)
+            .samples(conversation, &RenderOptions::TRAINING)
             .map_err(|error| vec![Reason::new("unwritable", error.to_string())])?;
-        let encoded = self
-            .tokenizer
-            .encode(&rendered)
-            .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
-        findings.extend(check::check_encoded(&encoded));
+        let mut samples = Vec::with_capacity(rendered.len());
+        for rendered in &rendered {
+            let encoded = self
+                .tokenizer
+                .encode(rendered)
+                .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
+            findings.extend(check::check_encoded(&encoded));
+            samples.push(Sample { input_ids: encoded.input_ids, labels: encoded.labels });
+        }
         if findings.iter().any(|finding| finding.level == Level::Error) {
             return Err(errors(&findings));
         }
         let warnings = findings.iter().map(reason).collect();
-        let sample = Sample { input_ids: encoded.input_ids, labels: encoded.labels };
-        Ok(Accepted { samples: vec![sample], warnings })
+        Ok(Accepted { samples, warnings })
     }
 
     fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {

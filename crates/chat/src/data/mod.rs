@@ -10,12 +10,14 @@ pub mod glm4;
 pub mod openai;
 mod shape;
 pub mod sharegpt;
+mod train_on;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use conversation::{Conversation, Message, Role, ToolCall, ToolSpec};
 pub use error::DataError;
+pub use train_on::TrainOn;
 
 use crate::json::Json;
 

@@ -16,6 +16,8 @@
 //! What it cannot say: a message without text (it vanishes, role and all), thoughts, ids of calls, tools whose type is
 //! neither `function` nor built in (only the header tells of them).
 
+use super::family::Family;
+use super::parse::Grammar;
 use super::rendered::{PieceKind, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
@@ -58,7 +60,17 @@ pub(crate) const COGVIEW: &str = "\n\
     - 如无特殊说明，所在地为中国，持有中国立场并遵循中国社会主义价值观。";
 pub(crate) const AFTER_FUNCTION: &str = "\n在调用上述函数时，请使用 Json 格式表示调用的参数。";
 
-pub(super) fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Rendered, RenderError> {
+pub(super) const FAMILY: Family = Family {
+    name: "glm4",
+    render,
+    grammar: || Grammar::NameLine(Default::default()),
+    stop_tokens: &[USER, OBSERVATION, "<|endoftext|>"],
+    marks_calls: false,
+    thinks: false,
+    rewrites_history: false,
+};
+
+fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Rendered, RenderError> {
     let messages = &conversation.messages;
     if messages.is_empty() {
         return Err(RenderError::NoMessages);

@@ -5,14 +5,13 @@
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
 mod error;
+mod family;
 pub(crate) mod glm4;
-mod glm4_parse;
 mod parse;
 mod qwen25;
-mod qwen25_parse;
 mod recognise;
 mod rendered;
-mod sink;
+mod samples;
 
 use std::fmt;
 use std::str::FromStr;
@@ -23,6 +22,7 @@ pub use recognise::ModelFacts;
 pub use rendered::{Piece, PieceKind, Rendered};
 
 use crate::data::{Conversation, ToolSpec};
+use family::Family;
 
 /// A model family's chat format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,21 +35,29 @@ pub enum Template {
 }
 
 /// How a conversation is rendered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RenderOptions {
     /// End with what stands before an answer, so that the model answers next.
     pub add_generation_prompt: bool,
     /// Append the stop token of the last answer where the template writes none (GLM), so that it is trained too.
     pub for_training: bool,
+    /// Let the model think before it answers, where the family leaves the choice (Qwen3, GLM-4.5).
+    pub enable_thinking: bool,
 }
 
 impl RenderOptions {
     /// What the template prints, and nothing more.
-    pub const PLAIN: Self = Self { add_generation_prompt: false, for_training: false };
+    pub const PLAIN: Self = Self { add_generation_prompt: false, for_training: false, enable_thinking: true };
     /// The prompt of the next answer.
-    pub const PROMPT: Self = Self { add_generation_prompt: true, for_training: false };
+    pub const PROMPT: Self = Self { add_generation_prompt: true, ..Self::PLAIN };
     /// A sample to train on.
-    pub const TRAINING: Self = Self { add_generation_prompt: false, for_training: true };
+    pub const TRAINING: Self = Self { for_training: true, ..Self::PLAIN };
+}
+
+impl Default for RenderOptions {
+    fn default() -> Self {
+        Self::PLAIN
+    }
 }
 
 impl Template {
@@ -58,10 +66,7 @@ impl Template {
 
     /// The name that `--template` takes.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Qwen25 => "qwen2.5",
-            Self::Glm4 => "glm4",
-        }
+        self.family().name
     }
 
     /// The template of a model, told by the facts in its folder; `None` where no template is known to be the model's.
@@ -75,10 +80,17 @@ impl Template {
         conversation: &Conversation,
         options: &RenderOptions,
     ) -> Result<Rendered, RenderError> {
-        match self {
-            Self::Qwen25 => qwen25::render(conversation, options),
-            Self::Glm4 => glm4::render(conversation, options),
-        }
+        (self.family().render)(conversation, options)
+    }
+
+    /// The samples to train a conversation by: one, except where the family writes earlier turns in another way once a
+    /// later one came. There each trained user turn becomes a sample of its own, written as it is when it is served.
+    pub fn samples(
+        self,
+        conversation: &Conversation,
+        options: &RenderOptions,
+    ) -> Result<Vec<Rendered>, RenderError> {
+        samples::samples(self, conversation, options)
     }
 
     /// Reads a whole answer: what a model wrote after the generation prompt.
@@ -99,9 +111,18 @@ impl Template {
 
     /// The control tokens that end an answer, the one that training teaches first. Generation stops at each of them.
     pub fn stop_tokens(self) -> &'static [&'static str] {
+        self.family().stop_tokens
+    }
+
+    /// Whether calls stand between marks, so that no text can be taken for one.
+    pub fn marks_calls(self) -> bool {
+        self.family().marks_calls
+    }
+
+    fn family(self) -> &'static Family {
         match self {
-            Self::Qwen25 => &["<|im_end|>", "<|endoftext|>"],
-            Self::Glm4 => &["<|user|>", "<|observation|>", "<|endoftext|>"],
+            Self::Qwen25 => &qwen25::FAMILY,
+            Self::Glm4 => &glm4::FAMILY,
         }
     }
 }

@@ -11,6 +11,8 @@
 //! Trained: from after `<|im_start|>assistant⏎` to the turn's `<|im_end|>`, which the turn owns; the newline after it is
 //! not. What it cannot say: thoughts (dropped), ids of calls, a message without text that makes no call.
 
+use super::family::Family;
+use super::parse::Grammar;
 use super::rendered::{PieceKind, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall};
@@ -27,7 +29,17 @@ const TOOLS_AFTER: &str = "\n</tools>\n\nFor each function call, return a json o
     arguments within <tool_call></tool_call> XML tags:\n<tool_call>\n\
     {\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>";
 
-pub(super) fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Rendered, RenderError> {
+pub(super) const FAMILY: Family = Family {
+    name: "qwen2.5",
+    render,
+    grammar: || Grammar::ToolCallTags(Default::default()),
+    stop_tokens: &[END, "<|endoftext|>"],
+    marks_calls: true,
+    thinks: false,
+    rewrites_history: false,
+};
+
+fn render(conversation: &Conversation, options: &RenderOptions) -> Result<Rendered, RenderError> {
     let messages = &conversation.messages;
     let first = messages.first().ok_or(RenderError::NoMessages)?;
     let size: usize = messages.iter().map(|message| message.text().len() + 64).sum();

@@ -127,6 +127,11 @@ fn show(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let block = match event {
+        ParseEvent::Reasoning(text) => {
+            write!(out, "{}", painted(styles.dim, text))?;
+            *at_line_start = text.ends_with('\n');
+            return out.flush();
+        }
         ParseEvent::Content(text) => {
             out.write_all(text.as_bytes())?;
             *at_line_start = text.ends_with('\n');

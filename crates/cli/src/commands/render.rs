@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use toolsmith_chat::template::{RenderOptions, Template};
+use toolsmith_chat::template::{RenderOptions, Rendered, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::Record;
 
@@ -35,8 +35,11 @@ struct Renderer {
 
 /// Runs the command.
 pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let options =
-        RenderOptions { add_generation_prompt: args.add_generation_prompt, for_training: args.for_training };
+    let options = RenderOptions {
+        add_generation_prompt: args.add_generation_prompt,
+        for_training: args.for_training,
+        enable_thinking: !args.no_thinking,
+    };
     let renderer = match &args.model {
         None => Renderer { template: args.format.template, tokenizer: None, eos: None, options },
         Some(model) => {
@@ -53,13 +56,15 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
         let record = record?;
         let here = record.here().to_string();
         let index = record.place.index;
-        let line = renderer.line(record).unwrap_or_else(|error| {
+        let lines = renderer.lines(record).unwrap_or_else(|error| {
             failed += 1;
-            Line::Error { index, error: format!("{here}: {error}") }
+            vec![Line::Error { index, error: format!("{here}: {error}") }]
         });
         total += 1;
-        serde_json::to_writer(&mut *out, &line)?;
-        out.write_all(b"\n")?;
+        for line in &lines {
+            serde_json::to_writer(&mut *out, line)?;
+            out.write_all(b"\n")?;
+        }
     }
     out.flush()?;
     if failed > 0 {
@@ -69,37 +74,44 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
 }
 
 impl Renderer {
-    fn line(&self, record: Located<Result<Record, toolsmith_prepare::Reason>>) -> Result<Line, String> {
+    /// The lines of a record: one per sample.
+    fn lines(&self, record: Located<Result<Record, toolsmith_prepare::Reason>>) -> Result<Vec<Line>, String> {
         let index = record.place.index;
         match record.value.map_err(|reason| reason.message)? {
             Record::Conversation(conversation) => {
                 let template = self.template.ok_or("no --template is given")?;
-                let rendered =
-                    template.render(&conversation, &self.options).map_err(|error| error.to_string())?;
-                let text = rendered.text().to_owned();
-                let Some(tokenizer) = &self.tokenizer else {
-                    return Ok(Line::Text { index, sample: 0, text });
+                let rendered = if self.options.for_training {
+                    template.samples(&conversation, &self.options)
+                } else {
+                    template.render(&conversation, &self.options).map(|rendered| vec![rendered])
                 };
-                let encoded = tokenizer.encode(&rendered).map_err(|error| error.to_string())?;
-                Ok(Line::Encoded {
-                    index,
-                    sample: 0,
-                    text,
-                    input_ids: encoded.input_ids,
-                    labels: encoded.labels,
-                })
+                let rendered = rendered.map_err(|error| error.to_string())?;
+                rendered
+                    .iter()
+                    .enumerate()
+                    .map(|(sample, rendered)| self.line(index, sample, rendered))
+                    .collect()
             }
             Record::Text(text) => {
                 let Some(tokenizer) = &self.tokenizer else {
-                    return Ok(Line::Text { index, sample: 0, text });
+                    return Ok(vec![Line::Text { index, sample: 0, text }]);
                 };
                 let mut input_ids = tokenizer.encode_text(&text).map_err(|error| error.to_string())?;
                 if self.options.for_training {
                     input_ids.extend(self.eos);
                 }
                 let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
-                Ok(Line::Encoded { index, sample: 0, text, input_ids, labels })
+                Ok(vec![Line::Encoded { index, sample: 0, text, input_ids, labels }])
             }
         }
+    }
+
+    fn line(&self, index: usize, sample: usize, rendered: &Rendered) -> Result<Line, String> {
+        let text = rendered.text().to_owned();
+        let Some(tokenizer) = &self.tokenizer else {
+            return Ok(Line::Text { index, sample, text });
+        };
+        let encoded = tokenizer.encode(rendered).map_err(|error| error.to_string())?;
+        Ok(Line::Encoded { index, sample, text, input_ids: encoded.input_ids, labels: encoded.labels })
     }
 }

@@ -1,0 +1,81 @@
+//! A conversation to the samples it is trained by.
+//!
+//! In: a conversation and a family. Out: one sample, or, where the family writes history in another way than the turn it
+//! is answering (Qwen3 and GLM-4.5 drop earlier thoughts), one per trained user turn: the conversation up to the end
+//! of that turn, in which only that turn is trained. Turns whose texts agree share a sample.
+
+use super::{RenderError, RenderOptions, Rendered, Template};
+use crate::data::{Conversation, Role};
+
+pub(super) fn samples(
+    template: Template,
+    conversation: &Conversation,
+    options: &RenderOptions,
+) -> Result<Vec<Rendered>, RenderError> {
+    if !template.family().rewrites_history || options.add_generation_prompt {
+        return Ok(vec![template.render(conversation, options)?]);
+    }
+    let mut samples: Vec<Rendered> = Vec::new();
+    // From where on messages are trained in the sample being built: earlier turns have samples of their own.
+    let mut trained_from = 0;
+    for end in turn_ends(conversation) {
+        let mut turn =
+            Conversation { messages: conversation.messages[..end].to_vec(), ..conversation.clone() };
+        let shared = with_trained_from(&mut turn, trained_from, template, options)?;
+        match samples.last_mut() {
+            // What was written for the turns before stands in this text as it was: one sample holds them all.
+            Some(before) if shared.text().starts_with(before.text()) => *before = shared,
+            Some(before) => {
+                trained_from = before_turn(conversation, end);
+                let alone = with_trained_from(&mut turn, trained_from, template, options)?;
+                if before.has_trained_piece() {
+                    samples.push(alone);
+                } else {
+                    *before = alone;
+                }
+            }
+            None => samples.push(shared),
+        }
+    }
+    if samples.len() > 1 && samples.last().is_some_and(|sample| !sample.has_trained_piece()) {
+        samples.pop();
+    }
+    Ok(samples)
+}
+
+/// Renders with everything before this message untrained.
+fn with_trained_from(
+    turn: &mut Conversation,
+    from: usize,
+    template: Template,
+    options: &RenderOptions,
+) -> Result<Rendered, RenderError> {
+    for message in &mut turn.messages[..from] {
+        message.train = Some(false);
+    }
+    template.render(turn, options)
+}
+
+/// Where each user turn ends: before the next question, and at the end.
+fn turn_ends(conversation: &Conversation) -> Vec<usize> {
+    let messages = &conversation.messages;
+    let mut answered = false;
+    let mut ends = Vec::new();
+    for (index, message) in messages.iter().enumerate() {
+        match message.role {
+            Role::User if answered => {
+                ends.push(index);
+                answered = false;
+            }
+            Role::Assistant => answered = true,
+            _ => {}
+        }
+    }
+    ends.push(messages.len());
+    ends
+}
+
+/// Where the user turn that ends here begins.
+fn before_turn(conversation: &Conversation, end: usize) -> usize {
+    turn_ends(conversation).into_iter().rev().find(|other| *other < end).unwrap_or(0)
+}
