@@ -112,10 +112,12 @@ pub fn write_calls(format: ToolFormat, place: &str, calls: &Json) -> Result<Stri
             for (key, value) in pairs(place, call)? {
                 text += &format!("\n<arg_key>{key}</arg_key>\n<arg_value>{}</arg_value>", raw(value));
             }
-            Ok(text + "\n</tool_call>")
+            // It writes no </tool_call>.
+            Ok(text)
         }),
         ToolFormat::SeedOss => each("\n", &|call| {
-            let mut text = format!("\n<seed:tool_call>\n<function={}>", name(place, call)?);
+            // Nor does this one write the > behind the name.
+            let mut text = format!("\n<seed:tool_call>\n<function={}", name(place, call)?);
             for (key, value) in pairs(place, call)? {
                 text += &format!("\n<parameter={key}>{}</parameter>", raw(value));
             }
