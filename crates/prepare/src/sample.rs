@@ -4,10 +4,12 @@
 //! Does not know files or threads.
 
 use toolsmith_chat::check::{self, Finding, Level};
+use toolsmith_chat::compat::Mode;
 use toolsmith_chat::data::Conversation;
 use toolsmith_chat::template::{RenderOptions, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 
+use crate::compat;
 use crate::record::{self, Record};
 use crate::{Accepted, Place, Reason, RecordFormat, Sample};
 
@@ -23,20 +25,29 @@ pub struct SampleMaker<'a> {
     pub eos: Option<u32>,
     /// Longest sample, in tokens; longer ones are refused.
     pub max_length: Option<usize>,
+    /// The earlier trainer whose samples are made instead.
+    pub compat: Option<Mode>,
 }
 
 impl SampleMaker<'_> {
     /// The samples of one record.
     pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, self.format).map_err(|reason| vec![reason])?;
-        let accepted = match record {
-            Record::Conversation(conversation) => self.conversation(&conversation)?,
-            Record::Text(text) => self.text(&text)?,
+        let accepted = match &self.compat {
+            Some(mode) => compat::samples(self, mode, bytes, place)?,
+            None => self.own_samples(bytes, place)?,
         };
         let longest = accepted.samples.iter().map(|sample| sample.input_ids.len()).max().unwrap_or(0);
         match self.max_length {
             Some(limit) if longest > limit => Err(vec![too_long(longest, limit)]),
             _ => Ok(accepted),
+        }
+    }
+
+    fn own_samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
+        let record = record::read(bytes, place, self.format).map_err(|reason| vec![reason])?;
+        match record {
+            Record::Conversation(conversation) => self.conversation(&conversation),
+            Record::Text(text) => self.text(&text),
         }
     }
 

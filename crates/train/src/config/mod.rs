@@ -11,6 +11,7 @@ mod keys;
 
 use std::path::PathBuf;
 
+use toolsmith_chat::compat::{Compat, Limits};
 use toolsmith_model::{TrainMethod, WeightType};
 
 pub use issue::{ConfigIssues, Issue, Place};
@@ -35,6 +36,10 @@ pub struct TrainConfig {
     pub template: Option<String>,
     /// Longest sample, in tokens.
     pub max_length: Option<usize>,
+    /// The earlier trainer whose samples are made, instead of toolsmith's own.
+    pub compat: Option<Compat>,
+    /// That trainer's limits.
+    pub limits: Limits,
     /// Whether bad samples are dropped and counted; without it, one bad sample stops the run before it starts.
     pub skip_bad: bool,
     /// Folder of the run.
