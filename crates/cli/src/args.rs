@@ -158,12 +158,12 @@ pub(crate) struct RenderArgs {
     /// With --compat glm4-official…: the samples of the trainer's evaluation, with output_ids
     #[arg(long, value_name = "SPLIT", default_value = "train", requires = "compat")]
     pub(crate) split: Split,
-    /// Which trainer is repeated.
-    #[command(flatten)]
-    pub(crate) compat: CompatArgs,
     /// Render for answers without thoughts, in families that leave the choice (Qwen3, GLM-4.5)
     #[arg(long)]
     pub(crate) no_thinking: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `parse`

@@ -74,6 +74,9 @@ impl CompatArgs {
         tokenizer: &ChatTokenizer,
     ) -> anyhow::Result<Option<Mode>> {
         let Some(compat) = self.compat else { return Ok(None) };
+        for name in self.unused(compat) {
+            terminal::say(format_args!("{name} does nothing with --compat {compat}"));
+        }
         let limits = Limits {
             max_input_length: self.max_input_length,
             max_output_length: self.max_output_length,
@@ -94,6 +97,28 @@ impl CompatArgs {
             mode.arrow = Some(columns(files)?);
         }
         Ok(Some(mode))
+    }
+
+    /// The options given that this mode does not read.
+    fn unused(&self, compat: Compat) -> impl Iterator<Item = &'static str> {
+        let glm4 = matches!(compat, Compat::Glm4Official | Compat::Glm4OfficialCombine);
+        let chatglm3 = compat == Compat::ChatGlm3Of2023;
+        let llama_factory = compat == Compat::LlamaFactory;
+        let given = [
+            ("--max-input-length", self.max_input_length.is_some(), glm4),
+            ("--max-output-length", self.max_output_length.is_some(), glm4),
+            ("--arrow", self.arrow, glm4),
+            ("--keep-null-keys", self.keep_null_keys, glm4),
+            ("--max-seq-length", self.max_seq_length.is_some(), chatglm3),
+            ("--max-source-length", self.max_source_length.is_some(), chatglm3),
+            ("--max-target-length", self.max_target_length.is_some(), chatglm3),
+            ("--cutoff-len", self.cutoff_len.is_some(), llama_factory),
+            ("--mask-history", self.mask_history, llama_factory),
+            ("--train-on-prompt", self.train_on_prompt, llama_factory),
+            ("--tool-format", self.tool_format.is_some(), llama_factory),
+            ("--date", self.date.is_some(), llama_factory),
+        ];
+        given.into_iter().filter(|(_, given, read)| *given && !*read).map(|(name, ..)| name)
     }
 }
 

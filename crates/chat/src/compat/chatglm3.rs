@@ -142,6 +142,9 @@ fn loss(place: &str, turn: &Json) -> Result<bool, CompatError> {
         Some(Json::Number(number)) => {
             Ok(number.as_str().parse::<f64>().is_ok_and(|value| value.trunc() != 0.0))
         }
+        Some(Json::String(digits)) if digits.trim().parse::<i64>().is_ok() => {
+            Ok(digits.trim().parse::<i64>() != Ok(0))
+        }
         other => Err(stops(&format!("{place}.loss"), format!("found {}", describe(other)), "true or false")),
     }
 }

@@ -111,7 +111,8 @@ fn from_openai(record: &Json) -> Result<Example, CompatError> {
         skip = 1;
     }
     let mut turns: Vec<(Option<Role>, Json, String)> = Vec::with_capacity(items.len());
-    let mut results: Vec<String> = Vec::new();
+    // Those behind the last answer are never written.
+    let mut results: Vec<(Json, String)> = Vec::new();
     for (index, item) in items.iter().enumerate().skip(skip) {
         let place = format!("messages[{index}]");
         let role = key(index, item, "role")?;
@@ -126,16 +127,7 @@ fn from_openai(record: &Json) -> Result<Example, CompatError> {
                 None => Some(Role::Assistant),
             },
             Some("tool") => {
-                match content {
-                    Json::String(text) => results.push(text),
-                    other => {
-                        let found = describe(Some(&other));
-                        return Err(stops(
-                            &format!("{place}.content"),
-                            format!("found {found}, expected a text"),
-                        ));
-                    }
-                }
+                results.push((content, place));
                 continue;
             }
             Some("user") => Some(Role::User),
@@ -150,8 +142,7 @@ fn from_openai(record: &Json) -> Result<Example, CompatError> {
             }
         };
         if !results.is_empty() {
-            let joined = std::mem::take(&mut results).join("\n</tool_response>\n<tool_response>\n");
-            turns.push((Some(Role::Observation), joined.into(), format!("messages[{}]", index - 1)));
+            turns.push(observation(std::mem::take(&mut results))?);
         }
         turns.push((role, content, place));
     }
@@ -175,6 +166,23 @@ fn from_openai(record: &Json) -> Result<Example, CompatError> {
     };
     let system = with_thinking_off(system, is_true(&tools))?;
     complete(Example { turns: aligned, system, tools }, "messages")
+}
+
+/// Results in a row as one turn.
+fn observation(results: Vec<(Json, String)>) -> Result<(Option<Role>, Json, String), CompatError> {
+    let place = results.last().map(|(_, place)| place.clone()).unwrap_or_default();
+    let mut texts = Vec::with_capacity(results.len());
+    for (content, place) in results {
+        match content {
+            Json::String(text) => texts.push(text),
+            other => {
+                let found = describe(Some(&other));
+                return Err(stops(&format!("{place}.content"), format!("found {found}, expected a text")));
+            }
+        }
+    }
+    let joined = texts.join("\n</tool_response>\n<tool_response>\n");
+    Ok((Some(Role::Observation), joined.into(), place))
 }
 
 /// The calls as the converter writes them: a JSON list of what stands under `function`.
