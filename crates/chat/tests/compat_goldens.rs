@@ -28,6 +28,19 @@ fn lines(name: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Goldens that are equal, and those where the reference and we both give no sample, by file and template.
+const EQUAL_AND_REFUSED: [(&str, usize, usize); 9] = [
+    ("chatglm3_2023.jsonl chatglm3", 75, 0),
+    ("glm4_official.jsonl glm4-9b-chat", 218, 15),
+    ("llama_factory.jsonl chatglm3", 53, 7),
+    ("llama_factory.jsonl chatml", 67, 3),
+    ("llama_factory.jsonl default", 67, 3),
+    ("llama_factory.jsonl glm4", 85, 13),
+    ("llama_factory.jsonl llama3", 101, 5),
+    ("llama_factory.jsonl qwen", 101, 5),
+    ("transformers_5_6.jsonl glm4-9b-chat", 22, 25),
+];
+
 struct Tokenizers(HashMap<&'static str, (ChatTokenizer, Option<u32>, Option<u32>)>);
 
 impl Tokenizers {
@@ -155,6 +168,8 @@ fn ids_and_labels_equal_the_references() {
             }
         }
     }
+    let counts: Vec<_> =
+        tallies.iter().map(|(name, tally)| (name.as_str(), tally.equal, tally.refused)).collect();
     let mut different = 0;
     for (name, tally) in &tallies {
         println!(
@@ -169,6 +184,7 @@ fn ids_and_labels_equal_the_references() {
         different += tally.different.len();
     }
     assert_eq!(different, 0);
+    assert_eq!(counts, EQUAL_AND_REFUSED);
 }
 
 #[test]
@@ -192,6 +208,7 @@ fn formatters_equal_the_references() {
     }
     println!("{equal} equal, {refused} refused by both");
     assert!(different.is_empty(), "{} different:\n{}", different.len(), different.join("\n"));
+    assert_eq!((equal, refused), (195, 13));
 }
 
 /// What is read from a record, as a record again.
@@ -226,4 +243,5 @@ fn conversations_become_the_references_records() {
     }
     println!("{equal} equal");
     assert!(different.is_empty(), "{} different:\n{}", different.len(), different.join("\n"));
+    assert_eq!(equal, 100);
 }

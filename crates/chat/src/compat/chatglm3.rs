@@ -15,7 +15,7 @@
 
 use super::python::describe;
 use super::{Compat, CompatError, Limits, control, sample, shifted_labels};
-use crate::json::{self, Json, push_repr, to_python, to_python_indented, to_str};
+use crate::json::{Json, push_repr, to_python, to_python_indented, to_str};
 use crate::tokens::{ChatTokenizer, Encoded, IGNORE_INDEX};
 
 const MODE: Compat = Compat::ChatGlm3Of2023;
@@ -224,8 +224,6 @@ pub(super) fn is_own(record: &Json) -> bool {
     match record.get("conversations") {
         Some(Json::Array(turns)) => turns.iter().all(|turn| turn.get("role").is_some()),
         Some(_) => false,
-        None => [record.get("prompt"), record.get("response")]
-            .iter()
-            .all(|text| text.is_some_and(json::Json::is_string)),
+        None => record.get("prompt").is_some() && record.get("response").is_some(),
     }
 }
