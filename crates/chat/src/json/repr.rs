@@ -82,7 +82,7 @@ fn push_repr_string(out: &mut String, text: &str) {
                 // Writing to a String cannot fail.
                 let _ = match code {
                     ..=0xff => write!(out, "\\x{code:02x}"),
-                    ..=0xffff => write!(out, "\\u{code:04x}"),
+                    0x100..=0xffff => write!(out, "\\u{code:04x}"),
                     _ => write!(out, "\\U{code:08x}"),
                 };
             }
