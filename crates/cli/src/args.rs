@@ -11,6 +11,8 @@ use toolsmith_chat::template::Template;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_prepare::{RecordFormat, SampleOptions};
 
+use crate::compat::{CompatArgs, TemplateName};
+
 /// Fine-tune language models to call tools: prepare, look, train, talk, score.
 #[derive(Debug, Parser)]
 #[command(name = "toolsmith", version, max_term_width = 110, disable_help_subcommand = true)]
@@ -140,7 +142,23 @@ pub(crate) struct FormatArgs {
     pub(crate) format: Option<RecordFormat>,
     /// Chat template, such as qwen2.5 (an unknown name lists them) [default: recognised from the model's files]
     #[arg(long, value_name = "NAME")]
-    pub(crate) template: Option<Template>,
+    pub(crate) template: Option<TemplateName>,
+}
+
+impl FormatArgs {
+    /// The template named, which must be one of toolsmith's own.
+    pub(crate) fn template(&self) -> anyhow::Result<Option<Template>> {
+        self.template.as_ref().map(TemplateName::ours).transpose()
+    }
+}
+
+/// For which part of a run samples are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Split {
+    /// To train on.
+    Train,
+    /// To measure with: prompts, and what should be generated.
+    Eval,
 }
 
 /// `demo`
@@ -181,6 +199,9 @@ pub(crate) struct PrepareArgs {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `render`
@@ -196,14 +217,20 @@ pub(crate) struct RenderArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// End with what stands before an answer, so that the model answers next
-    #[arg(long, conflicts_with = "for_training")]
+    #[arg(long, conflicts_with_all = ["for_training", "compat"])]
     pub(crate) add_generation_prompt: bool,
     /// Append the last answer's stop token where the template writes none, as prepare and train do
     #[arg(long)]
     pub(crate) for_training: bool,
+    /// With --compat glm4-official…: the samples of the trainer's evaluation, with output_ids
+    #[arg(long, value_name = "SPLIT", default_value = "train", requires = "compat")]
+    pub(crate) split: Split,
     /// Render for answers without thoughts, in families that leave the choice (Qwen3, GLM-4.5)
     #[arg(long)]
     pub(crate) no_thinking: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `parse`
@@ -238,6 +265,9 @@ pub(crate) struct PreviewArgs {
     /// One token a line: its text, id and label
     #[arg(long)]
     pub(crate) sanity: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `train`
@@ -360,7 +390,7 @@ pub(crate) struct EvalArgs {
     pub(crate) sampling: SamplingArgs,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 

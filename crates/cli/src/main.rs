@@ -5,6 +5,7 @@
 mod args;
 mod assistant;
 mod commands;
+mod compat;
 mod demo;
 mod hub;
 mod model_folder;

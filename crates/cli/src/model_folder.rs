@@ -169,6 +169,13 @@ impl ModelFolder {
         named.and_then(|name| tokenizer.token_to_id(name)).or_else(|| self.configured_eos().first().copied())
     }
 
+    /// The token that begins a text.
+    pub(crate) fn bos_id(&self, tokenizer: &ChatTokenizer) -> Option<u32> {
+        let named = self.tokenizer_config.as_ref().and_then(|config| config.get("bos_token"))?;
+        let name = named.as_str().or_else(|| named.get("content")?.as_str())?;
+        tokenizer.token_to_id(name)
+    }
+
     /// Ids that end generation. With a template: its stop tokens first, in their order; then what the files say.
     pub(crate) fn stop_ids(&self, template: Option<Template>, tokenizer: &ChatTokenizer) -> Vec<u32> {
         let names = template.map_or(&[][..], Template::stop_tokens);

@@ -4,6 +4,7 @@
 //! `labels` with each row's origin, and a summary of what was read, refused and written. Order never depends on the
 //! number of threads. Knows `toolsmith-chat`; knows nothing of models, training or the terminal.
 
+mod compat;
 mod error;
 mod open;
 mod parquet_file;

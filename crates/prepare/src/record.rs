@@ -53,7 +53,7 @@ pub enum Record {
 
 /// Reads a record's bytes; without a format, its shape tells it.
 pub fn read(bytes: &[u8], place: Place, format: Option<RecordFormat>) -> Result<Record, Reason> {
-    let json: Json = serde_json::from_slice(bytes).map_err(|error| broken_json(&error, bytes, place))?;
+    let json = parse(bytes, place)?;
     let shape = |error: toolsmith_chat::data::DataError| Reason::new("shape", error.to_string());
     match format {
         Some(RecordFormat::Conversation(format)) => {
@@ -65,6 +65,11 @@ pub fn read(bytes: &[u8], place: Place, format: Option<RecordFormat>) -> Result<
             read_recognised(json).map(|(conversation, _)| Record::Conversation(conversation)).map_err(shape)
         }
     }
+}
+
+/// Reads a record's bytes as JSON of whatever shape.
+pub fn parse(bytes: &[u8], place: Place) -> Result<Json, Reason> {
+    serde_json::from_slice(bytes).map_err(|error| broken_json(&error, bytes, place))
 }
 
 fn is_text(json: &Json) -> bool {

@@ -5,10 +5,12 @@
 
 use toolsmith_chat::batch::{self, Fit, Truncation};
 use toolsmith_chat::check::{self, Finding, Level};
+use toolsmith_chat::compat::Mode;
 use toolsmith_chat::data::{Conversation, TrainOn};
 use toolsmith_chat::template::{RenderError, RenderOptions, Rendered, Template, TrainingSample};
 use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
+use crate::compat;
 use crate::record::{self, Record};
 use crate::{Accepted, IGNORE_INDEX, Place, Reason, RecordFormat, Sample};
 
@@ -22,6 +24,8 @@ pub struct SampleMaker<'a> {
     pub eos: Option<u32>,
     /// What the user chooses.
     pub options: SampleOptions,
+    /// The earlier trainer whose samples are made instead.
+    pub compat: Option<Mode>,
 }
 
 /// What a user chooses about samples.
@@ -42,6 +46,22 @@ pub struct SampleOptions {
 impl SampleMaker<'_> {
     /// The samples of one record.
     pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
+        match &self.compat {
+            Some(mode) => self.repeated(mode, bytes, place),
+            None => self.own(bytes, place),
+        }
+    }
+
+    /// What an earlier trainer would have made; where it is too long, it is cut blindly or refused.
+    fn repeated(&self, mode: &Mode, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
+        let mut accepted = compat::samples(self, mode, bytes, place)?;
+        for sample in &mut accepted.samples {
+            self.cut_right(sample, &mut accepted.warnings)?;
+        }
+        Ok(accepted)
+    }
+
+    fn own(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
         let record = record::read(bytes, place, self.options.format).map_err(|reason| vec![reason])?;
         match record {
             Record::Conversation(conversation) => self.conversation(conversation),

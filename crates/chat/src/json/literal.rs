@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::repr::{goes_on_identifier, starts_identifier};
+use super::identifier::{goes_on_identifier, starts_identifier};
 use super::{Json, JsonMap};
 
 /// Why a text is no Python literal.

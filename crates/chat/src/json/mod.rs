@@ -5,16 +5,19 @@
 //! conversations.
 
 mod equal;
+mod identifier;
 mod literal;
 mod python;
 mod repr;
 mod scan;
 mod scan_call;
+mod unprintable;
 
 pub use equal::equal_by_value;
+pub use identifier::is_identifier;
 pub use literal::{LiteralError, parse_keywords, parse_literal};
 pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
-pub use repr::{is_identifier, push_repr};
+pub use repr::{push_repr, to_repr, to_str};
 pub(crate) use scan::{ObjectScan, Scan, ScanState};
 pub(crate) use scan_call::CallScan;
 

@@ -143,18 +143,6 @@ pub enum RenderError {
         /// The template.
         template: Template,
     },
-    /// A tool that the format has no words for.
-    #[error(
-        "tools[{tool}]: {template} cannot write this tool; {reason}. Write it as {{\"type\": \"function\", \"function\": {{\"name\": …}}}}"
-    )]
-    UnwritableTool {
-        /// Index of the tool.
-        tool: usize,
-        /// The template.
-        template: Template,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
     /// Arguments that are no object, where the format writes them one by one.
     #[error(
         "messages[{message}].tool_calls[{call}].arguments: {template} writes arguments one by one; expected an object, found {found}. Write {{}} where there are none"
@@ -168,22 +156,6 @@ pub enum RenderError {
         template: Template,
         /// The arguments found.
         found: String,
-    },
-    /// An argument that the format cannot hold.
-    #[error(
-        "messages[{message}].tool_calls[{call}].arguments: {template} cannot write the argument {key:?}; {reason}. Rename or reword it, or use another template"
-    )]
-    UnwritableArgument {
-        /// Index of the message.
-        message: usize,
-        /// Index of the call.
-        call: usize,
-        /// The argument.
-        key: String,
-        /// The template.
-        template: Template,
-        /// What is wrong with it.
-        reason: &'static str,
     },
     /// The conversation has no messages.
     #[error("the conversation has no messages; expected at least one")]

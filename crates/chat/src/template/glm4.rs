@@ -46,9 +46,12 @@ struct Variant {
     system_inside: bool,
 }
 
+/// What stands before the tools of the Jinja template.
+pub(crate) const PREAMBLE: &str = "你是一个名为 ChatGLM 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。\n\n# 可用工具";
+
 const C: Variant = Variant {
     template: Template::Glm4,
-    preamble: "你是一个名为 ChatGLM 的人工智能助手。你是基于智谱AI训练的语言模型 GLM-4 模型开发的，你的任务是针对用户的问题和要求提供适当的答复和支持。\n\n# 可用工具",
+    preamble: PREAMBLE,
     before_tool: "\n",
     built_in: tools_text::BUILT_IN,
     apart: false,
@@ -138,7 +141,10 @@ fn render(
                     match raw_key {
                         None => turns.out.arguments(&call.arguments),
                         Some(key) => {
-                            turns.out.content_part(Part::ArgumentValue, raw_text(call, key, index, call_index, variant.template)?);
+                            turns.out.content_part(
+                                Part::ArgumentValue,
+                                raw_text(call, key, index, call_index, variant.template)?,
+                            );
                         }
                     }
                 }
@@ -227,8 +233,13 @@ fn write_tool(
     variant: &Variant,
 ) -> Result<(), RenderError> {
     let strict = variant.template != Template::Glm4;
-    let refuse =
-        |reason| Err(RenderError::UnwritableTool { tool: index, template: variant.template, reason });
+    let refuse = |reason: &str| {
+        Err(RenderError::UnwritableTool {
+            tool: index,
+            template: variant.template,
+            reason: reason.to_owned(),
+        })
+    };
     if strict && tool.definition().is_string() {
         return Err(RenderError::TextTool { tool: index, template: variant.template });
     }

@@ -36,7 +36,7 @@ const COGVIEW: &str = "\
     - 应当尽可能详细地描述图像生成的需求，需求描述约 100 英文单词。\n\
     - 保持用户原始描述的意图。不要虚构内容或者没见过的人物。\n\
     - 如无特殊说明，所在地为中国，持有中国立场并遵循中国社会主义价值观。";
-const AFTER_FUNCTION: &str = "\n在调用上述函数时，请使用 Json 格式表示调用的参数。";
+pub(crate) const AFTER_FUNCTION: &str = "\n在调用上述函数时，请使用 Json 格式表示调用的参数。";
 
 /// One tool, by the object that holds its name; `before` sets it apart.
 pub(super) fn function(out: &mut Writer, before: &'static str, function: &Json) {
@@ -49,7 +49,7 @@ pub(super) fn function(out: &mut Writer, before: &'static str, function: &Json) 
 }
 
 /// The fixed text of a built-in tool; `None` where there is no such tool.
-pub(super) fn built_in(kind: Option<&str>) -> Option<&'static str> {
+pub(crate) fn built_in(kind: Option<&str>) -> Option<&'static str> {
     match kind {
         Some("python") => Some(PYTHON),
         Some("simple_browser") => Some(BROWSER),

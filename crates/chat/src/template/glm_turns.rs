@@ -8,9 +8,9 @@ use super::rendered::{Part, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, ToolSpec};
 
-pub(super) const SYSTEM: &str = "<|system|>";
-pub(super) const USER: &str = "<|user|>";
-pub(super) const ASSISTANT: &str = "<|assistant|>";
+pub(crate) const SYSTEM: &str = "<|system|>";
+pub(crate) const USER: &str = "<|user|>";
+pub(crate) const ASSISTANT: &str = "<|assistant|>";
 pub(super) const OBSERVATION: &str = "<|observation|>";
 
 /// Tools that take raw text instead of JSON: their names, each with the key of its sole argument.

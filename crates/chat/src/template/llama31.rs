@@ -23,7 +23,7 @@ use super::python_text::strip;
 use super::rendered::{Part, PieceKind, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role};
-use crate::json::{push_python, push_python_indented, push_python_string};
+use crate::json::{push_python_indented, push_python_string};
 
 const END: &str = "<|eot_id|>";
 const STOPS: [&str; 3] = [END, "<|eom_id|>", "<|end_of_text|>"];

@@ -20,10 +20,10 @@ use super::chatml;
 use super::family::{Family, History};
 use super::parse::Grammar;
 use super::python_text::python_str;
-use super::rendered::{Part, PieceKind, Writer};
+use super::rendered::{Part, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
-use crate::json::{Json, push_python};
+use crate::json::Json;
 
 pub(super) const ACTION: &str = "Action:";
 pub(super) const INPUT: &str = "Action Input:";

@@ -68,6 +68,13 @@ pub enum Part {
 }
 
 impl Rendered {
+    /// A text that is all the template's.
+    pub(crate) fn of_structure(text: &str) -> Self {
+        let mut out = Writer::with_capacity(text.len(), 1);
+        out.structure(text);
+        out.finish()
+    }
+
     /// What the family's chat template prints.
     pub fn text(&self) -> &str {
         &self.text

@@ -17,6 +17,7 @@ mod sentencepiece;
 mod tiktoken;
 mod tokenizer;
 mod unlearn;
+mod verbatim;
 pub mod view;
 mod vocabulary;
 mod weights;

@@ -71,7 +71,7 @@ struct Report<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let assistant = Assistant::load(&args.model, args.format.template)?;
+    let assistant = Assistant::load(&args.model, args.format.template()?)?;
     let template = assistant.template()?;
     let (mut references, refused) = read_references(&args.data, args.format.format, template)?;
     if !refused.is_empty() {

@@ -7,4 +7,5 @@ pub(crate) mod parse;
 pub(crate) mod prepare;
 pub(crate) mod preview;
 pub(crate) mod render;
+pub(crate) mod render_compat;
 pub(crate) mod train;

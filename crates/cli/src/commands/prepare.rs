@@ -43,15 +43,20 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
-    let template = folder.find_template(args.format.template, &tokenizer);
+    let compat = args.compat.mode_of_file(&args.data, args.format.template.as_ref(), &folder, &tokenizer)?;
+    let named = if compat.is_some() { None } else { args.format.template()? };
+    let template = folder.find_template(named, &tokenizer);
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template,
         eos: folder.eos_id(&tokenizer),
         options: args.samples.options(args.format.format),
+        compat,
     };
+    let repeated = maker.compat.as_ref().map(|mode| ("compat", mode.compat.to_string()));
     let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads) };
     let mut facts = vec![("tokenizer", folder.tokenizer_fingerprint())];
+    facts.extend(repeated);
     facts.extend(template.map(|template| ("template", template.to_string())));
 
     let bar = terminal::byte_bar(total_bytes(&args.data));

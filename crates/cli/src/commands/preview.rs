@@ -21,10 +21,18 @@ use crate::terminal::{Styles, painted};
 pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
+    let compat = args.compat.mode_of_file(
+        std::slice::from_ref(&args.data),
+        args.format.template.as_ref(),
+        &folder,
+        &tokenizer,
+    )?;
+    let named = if compat.is_some() { None } else { args.format.template()? };
     let maker = SampleMaker {
-        template: folder.find_template(args.format.template, &tokenizer),
+        template: folder.find_template(named, &tokenizer),
         eos: folder.eos_id(&tokenizer),
         options: args.samples.options(args.format.format),
+        compat,
         tokenizer: &tokenizer,
     };
     if !args.sanity {

@@ -11,6 +11,7 @@ use toolsmith_chat::template::{RenderOptions, Rendered, Template, TrainingSample
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::Record;
 
+use super::render_compat;
 use crate::args::RenderArgs;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
@@ -36,17 +37,20 @@ struct Renderer {
 
 /// Runs the command.
 pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if let Some(done) = render_compat::run(args, out)? {
+        return Ok(done);
+    }
     let options = RenderOptions {
         add_generation_prompt: args.add_generation_prompt,
         for_training: args.for_training,
         enable_thinking: !args.no_thinking,
     };
     let renderer = match &args.model {
-        None => Renderer { template: args.format.template, tokenizer: None, eos: None, options },
+        None => Renderer { template: args.format.template()?, tokenizer: None, eos: None, options },
         Some(model) => {
             let folder = ModelFolder::open(model, Need::Tokenizer)?;
             let tokenizer = folder.tokenizer()?;
-            let template = folder.template(args.format.template, &tokenizer)?;
+            let template = folder.template(args.format.template()?, &tokenizer)?;
             let eos = folder.eos_id(&tokenizer);
             Renderer { template: Some(template), tokenizer: Some(tokenizer), eos, options }
         }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use toolsmith_chat::template::Template;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
@@ -21,6 +20,7 @@ use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trai
 use super::prepare::{FOUND_ERRORS, describe, pipeline_options, refused_text, total_bytes};
 use super::preview;
 use crate::args::TrainArgs;
+use crate::compat::{self, TemplateName};
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -53,10 +53,15 @@ pub(crate) fn run(
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let template = named::<Template>(config.template.as_deref())?;
+    let template = named::<TemplateName>(config.template.as_deref())?;
     let folder =
         ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
     let tokenizer = folder.tokenizer()?;
+    let compat = config
+        .compat
+        .map(|compat| compat::mode(compat, config.limits, template.as_ref(), &folder, &tokenizer))
+        .transpose()?;
+    let template = template.filter(|_| compat.is_none()).map(|template| template.ours()).transpose()?;
     let template = folder.find_template(template, &tokenizer);
     let maker = SampleMaker {
         tokenizer: &tokenizer,
@@ -69,6 +74,7 @@ pub(crate) fn run(
             train_on: config.train_on,
             part_weights: config.loss_weights,
         },
+        compat,
     };
     let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
     let load = |files: &[String], what: &str, out: &mut dyn Write| {

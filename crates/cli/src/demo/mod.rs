@@ -27,6 +27,7 @@ use crate::assistant::Assistant;
 use crate::commands::chat::{message_of, pending_call};
 use crate::commands::eval::{Evaluation, Reference, evaluate, read_references};
 use crate::commands::{prepare, preview, train};
+use crate::compat::CompatArgs;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -240,6 +241,7 @@ fn prepare_args(folder: &RunFolder) -> PrepareArgs {
         output: folder.path("train.parquet"),
         format: FormatArgs { format: None, template: None },
         samples: SampleArgs::default(),
+        compat: CompatArgs::default(),
         skip_bad: false,
         json: false,
     }

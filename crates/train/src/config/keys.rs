@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::compat::{Compat, Limits, llama_factory};
 use toolsmith_chat::data::{SourceFormat, TrainOn};
 use toolsmith_chat::template::Template;
 use toolsmith_chat::tokens::PartWeights;
@@ -60,6 +61,15 @@ pub const KEYS: &[&str] = &[
     "truncate",
     "train_on",
     "loss_weights",
+    "compat",
+    "max_input_length",
+    "max_output_length",
+    "max_seq_length",
+    "max_source_length",
+    "max_target_length",
+    "cutoff_len",
+    "mask_history",
+    "train_on_prompt",
     "skip_bad",
     "output_dir",
     "method",
@@ -109,7 +119,13 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let eval_data = top.texts("eval_data", files);
     let formats = SourceFormat::ALL.map(SourceFormat::as_str);
     let format = top.name("format", &[&formats[..], &["text"]].concat());
-    let template = top.name("template", &Template::ALL.map(Template::as_str));
+    let compat = top.name("compat", &Compat::ALL.map(Compat::as_str)).and_then(|name| name.parse().ok());
+    let limits = if compat.is_some() { read_limits(&mut top) } else { Limits::default() };
+    let templates = match compat {
+        Some(Compat::LlamaFactory) => &llama_factory::Template::ALL.map(llama_factory::Template::as_str)[..],
+        _ => &Template::ALL.map(Template::as_str)[..],
+    };
+    let template = top.name("template", templates);
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
     let truncate =
         top.choice("truncate", Truncation::default(), &Truncation::ALL.map(|way| (way.as_str(), way)));
@@ -163,11 +179,28 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         truncate,
         train_on,
         loss_weights,
+        compat,
+        limits,
         skip_bad,
         output_dir,
         method,
         save_dtype,
         run,
+    }
+}
+
+/// Keys that only a compatibility mode has; elsewhere they are unknown.
+fn read_limits(top: &mut Group<'_>) -> Limits {
+    let mut count = |key| top.count(key, 1, " of tokens").map(to_usize);
+    Limits {
+        max_input_length: count("max_input_length"),
+        max_output_length: count("max_output_length"),
+        max_seq_length: count("max_seq_length"),
+        max_source_length: count("max_source_length"),
+        max_target_length: count("max_target_length"),
+        cutoff_len: count("cutoff_len"),
+        mask_history: top.flag("mask_history", false),
+        train_on_prompt: top.flag("train_on_prompt", false),
     }
 }
 

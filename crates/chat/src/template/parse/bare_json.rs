@@ -9,7 +9,7 @@
 use super::json_call::{begins_call, read, read_unmarked};
 use super::scanner::{Mark, Object, Scanner, begins_mark, starts_with_mark, without_stops};
 use crate::data::ToolCall;
-use crate::json::ObjectScan;
+use crate::json::{ObjectScan, Scan as _};
 
 const FENCE: &str = "```";
 const LINES: [&str; 3] = ["\n{", "\n[", "\n```"];

@@ -138,7 +138,7 @@ impl StreamParser {
 
     /// A parser that takes any name, and the types of arguments from these tools.
     pub(super) fn of_any_name(template: Template, tools: &[ToolSpec]) -> Self {
-        Self::with(template, Offered::types(tools))
+        Self::with(template, Offered::any_of(tools))
     }
 
     fn with(template: Template, offered: Offered) -> Self {

@@ -42,7 +42,7 @@ impl Offered {
     }
 
     /// The types that these tools give their arguments, where a call may use any name.
-    pub(super) fn types(tools: &[ToolSpec]) -> Self {
+    pub(super) fn any_of(tools: &[ToolSpec]) -> Self {
         Self { any_name: true, ..Self::new(Some(tools)) }
     }
 
