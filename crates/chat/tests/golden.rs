@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use toolsmith_chat::data::{self, Role, SourceFormat};
+use toolsmith_chat::data::{self, Role, SourceFormat, ToolSpec};
 use toolsmith_chat::json::equal_by_value;
-use toolsmith_chat::template::{RenderOptions, Template};
+use toolsmith_chat::template::{RenderOptions, Rendered, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 
 fn folder() -> PathBuf {
@@ -132,4 +132,71 @@ fn what_was_rendered_reads_back() {
             }
         }
     });
+}
+
+#[test]
+fn what_is_trained_starts_where_the_generation_prompt_ends() {
+    each_case(|template, id, _, mut conversation| {
+        let last = conversation.messages.len() - 1;
+        if conversation.messages[last].role != Role::Assistant {
+            return;
+        }
+        for (index, message) in conversation.messages.iter_mut().enumerate() {
+            message.train = Some(index == last);
+        }
+        for enable_thinking in [true, false] {
+            if !enable_thinking {
+                conversation.messages.iter_mut().for_each(|message| message.reasoning = None);
+            }
+            let options = RenderOptions { enable_thinking, ..RenderOptions::TRAINING };
+            let whole = template.render(&conversation, &options).unwrap();
+            let mut before = conversation.clone();
+            before.messages.truncate(last);
+            let options = RenderOptions { enable_thinking, ..RenderOptions::PROMPT };
+            let prompt = template.render(&before, &options).unwrap();
+            let Some(first) = whole.pieces().iter().position(|piece| piece.trained) else {
+                assert!(template.drops_empty_messages(), "{template} {id}");
+                continue;
+            };
+            assert_eq!(&whole.text()[..whole.pieces()[first].start], prompt.text(), "{template} {id}");
+            let untrained = whole.pieces()[first..].iter().filter(|piece| !piece.trained);
+            let left: Vec<_> = untrained.map(|piece| whole.piece_text(piece)).collect();
+            // Only Qwen2.5 writes something behind its stop token.
+            assert!(left.is_empty() || left == ["\n"], "{template} {id}: {left:?}");
+        }
+    });
+}
+
+#[test]
+fn turns_whose_thoughts_are_dropped_later_are_samples_of_their_own() {
+    each_case(|template, id, _, conversation| {
+        let samples = template.samples(&conversation, &RenderOptions::TRAINING).unwrap();
+        if template != Template::Glm45 || id != "thoughts" {
+            assert_eq!(samples.len(), 1, "{template} {id}");
+            return;
+        }
+        let trained = |sample: &Rendered| -> String {
+            let pieces = sample.pieces().iter().filter(|piece| piece.trained);
+            pieces.map(|piece| sample.piece_text(piece)).collect()
+        };
+        assert_eq!(samples.len(), 2);
+        assert_eq!(trained(&samples[0]), "\n<think>Low water is at noon.</think>\nAt four.<|user|>");
+        assert!(trained(&samples[1]).starts_with("\n<think>The tide\nknows.</think>\nLet me look."));
+        assert!(!samples[1].text().contains("Low water"));
+    });
+}
+
+#[test]
+fn built_in_tools_of_glm4_have_texts_of_their_own() {
+    let tools = vec![ToolSpec::new(serde_json::json!({"type": "python"}))];
+    let conversation = data::Conversation::with_tools(tools, vec![data::Message::user("1 + 1?")]);
+    for (template, expected) in [
+        (Template::Glm4, "# 可用工具\n## python\n\n当你向 `python` 发送"),
+        (Template::Glm4A, "支持。\n\n## python\n\n当你向 `python` 发送"),
+        (Template::Glm4B, "# 可用工具\n\n## python\n\n当你向 `python` 发送"),
+    ] {
+        let rendered = template.render(&conversation, &RenderOptions::PLAIN).unwrap();
+        assert!(rendered.text().contains(expected), "{}", rendered.text());
+    }
+    assert!(Template::Glm4D.render(&conversation, &RenderOptions::PLAIN).is_err());
 }

@@ -1,5 +1,5 @@
 //! Checks against real tokenizers, real data and the goldens of the reference implementations, which lie beside the
-//! checkout in `../shared/data` and are no part of the project. They run with
+//! checkout in `../shared/data` (or where `TOOLSMITH_SHARED_DATA` says) and are no part of the project. They run with
 //! `cargo test -p toolsmith-chat --test shared_data -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
@@ -16,10 +16,13 @@ use toolsmith_chat::template::{ModelFacts, RenderOptions, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 
 fn shared(path: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let folder = match std::env::var_os("TOOLSMITH_SHARED_DATA") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+    };
     assert!(
         folder.is_dir(),
-        "{} is not there: this test needs the data folder that lies beside the checkout",
+        "{} is not there: this test needs the data folder that lies beside the checkout, or TOOLSMITH_SHARED_DATA",
         folder.display()
     );
     folder.join(path)
@@ -98,8 +101,9 @@ fn goldens(reference: &str, template: Template, tokenizer_name: &str) {
             same_text += 1;
             let encoded = tokenizer.encode(&rendered).unwrap();
             let ids: Vec<u32> = serde_json::from_value(case["input_ids"].clone()).unwrap();
-            if holds_control_text(&record, &tokenizer) {
-                assert_ne!(encoded.input_ids, ids, "{id}");
+            // GLM-4.5 makes thoughts of `<think>` in an answer, and so do we: there ids are equal all the same.
+            if holds_control_text(&record, &tokenizer) && encoded.input_ids != ids {
+                println!("{id}: control text in content");
                 assert_eq!(tokenizer.decode(&encoded.input_ids), rendered.text(), "{id}");
                 apart += 1;
             } else {
