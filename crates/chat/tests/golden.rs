@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use toolsmith_chat::data::{self, Message, Role, SourceFormat};
+use toolsmith_chat::data::{self, Message, Role, SourceFormat, ToolSpec};
 use toolsmith_chat::json::equal_by_value;
 use toolsmith_chat::template::{RenderOptions, Rendered, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
@@ -181,4 +181,37 @@ fn every_trained_answer_has_the_prompt_that_serves_it() {
             );
         }
     });
+}
+
+#[test]
+fn turns_whose_thoughts_are_dropped_later_are_samples_of_their_own() {
+    each_case(|template, id, _, conversation| {
+        let samples = template.samples(&conversation, &RenderOptions::TRAINING).unwrap();
+        if template != Template::Glm45 || id != "thoughts" {
+            return;
+        }
+        let trained = |sample: &Rendered| -> String {
+            let pieces = sample.pieces().iter().filter(|piece| piece.trained);
+            pieces.map(|piece| sample.piece_text(piece)).collect()
+        };
+        assert_eq!(samples.len(), 2);
+        assert_eq!(trained(&samples[0].rendered), "\n<think>Low water is at noon.</think>\nAt four.<|user|>");
+        assert!(trained(&samples[1].rendered).starts_with("\n<think>The tide\nknows.</think>\nLet me look."));
+        assert!(!samples[1].rendered.text().contains("Low water"));
+    });
+}
+
+#[test]
+fn built_in_tools_of_glm4_have_texts_of_their_own() {
+    let tools = vec![ToolSpec::new(serde_json::json!({"type": "python"}))];
+    let conversation = data::Conversation::with_tools(tools, vec![Message::user("1 + 1?")]);
+    for (template, expected) in [
+        (Template::Glm4, "# 可用工具\n## python\n\n当你向 `python` 发送"),
+        (Template::Glm4A, "支持。\n\n## python\n\n当你向 `python` 发送"),
+        (Template::Glm4B, "# 可用工具\n\n## python\n\n当你向 `python` 发送"),
+    ] {
+        let rendered = template.render(&conversation, &RenderOptions::PLAIN).unwrap();
+        assert!(rendered.text().contains(expected), "{}", rendered.text());
+    }
+    assert!(Template::Glm4D.render(&conversation, &RenderOptions::PLAIN).is_err());
 }

@@ -204,7 +204,8 @@ fn write_system(
         None => false,
         Some(tools) => variant.offers_none || variant.system_inside || !tools.is_empty(),
     };
-    if !offers && !(inside && !first.text().is_empty()) {
+    let says_something = inside && !first.text().is_empty();
+    if !(offers || says_something) {
         return Ok(inside);
     }
     turns.out.message = is_system.then_some(0);
