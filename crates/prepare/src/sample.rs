@@ -4,12 +4,12 @@
 //! Does not know files or threads.
 
 use toolsmith_chat::check::{self, Finding, Level};
-use toolsmith_chat::data::Conversation;
+use toolsmith_chat::data::{Conversation, InputOutput};
 use toolsmith_chat::template::{RenderOptions, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 
 use crate::record::{self, Record};
-use crate::{Accepted, Place, Reason, RecordFormat, Sample};
+use crate::{Accepted, IGNORE_INDEX, Place, Reason, RecordFormat, Sample};
 
 /// Makes samples the way one model needs them.
 pub struct SampleMaker<'a> {
@@ -28,10 +28,22 @@ pub struct SampleMaker<'a> {
 impl SampleMaker<'_> {
     /// The samples of one record.
     pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, self.format).map_err(|reason| vec![reason])?;
+        self.samples_of(bytes, place, self.format.as_ref())
+    }
+
+    /// The samples of one record in this format, whatever the other records' is.
+    pub fn samples_of(
+        &self,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
+        let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
         let accepted = match record {
             Record::Conversation(conversation) => self.conversation(&conversation)?,
             Record::Text(text) => self.text(&text)?,
+            Record::InputOutput(pair) => self.input_output(&pair)?,
+            Record::Preference(_) => return Err(vec![not_trained_yet()]),
         };
         let longest = accepted.samples.iter().map(|sample| sample.input_ids.len()).max().unwrap_or(0);
         match self.max_length {
@@ -62,6 +74,23 @@ impl SampleMaker<'_> {
         let warnings = findings.iter().map(reason).collect();
         let sample = Sample { input_ids: encoded.input_ids, labels: encoded.labels };
         Ok(Accepted { samples: vec![sample], warnings })
+    }
+
+    /// The prompt, the response, and the token that ends it: nothing else stands around them.
+    fn input_output(&self, pair: &InputOutput) -> Result<Accepted, Vec<Reason>> {
+        let broken = |error: toolsmith_chat::tokens::TokenizerError| vec![Reason::new("tokenizer", error.to_string())];
+        if pair.response.is_empty() {
+            return Err(vec![Reason::new(
+                "nothing-trained",
+                "response: is empty; expected some text to learn. Drop the record",
+            )]);
+        }
+        let mut input_ids = self.tokenizer.encode_text(&pair.prompt).map_err(broken)?;
+        let mut labels = vec![IGNORE_INDEX; input_ids.len()];
+        let response = self.tokenizer.encode_text(&pair.response).map_err(broken)?;
+        input_ids.extend(response.into_iter().chain(self.eos));
+        labels.extend(input_ids[labels.len()..].iter().map(|id| id.cast_signed()));
+        Ok(Accepted { samples: vec![Sample { input_ids, labels }], warnings: Vec::new() })
     }
 
     fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {
@@ -96,6 +125,14 @@ fn too_long(tokens: usize, limit: usize) -> Reason {
             "the sample has {tokens} tokens, and at most {limit} are asked for (max_length). \
              Raise the limit or shorten the record; samples are never cut"
         ),
+    )
+}
+
+fn not_trained_yet() -> Reason {
+    Reason::new(
+        "preference",
+        "a preference (chosen and rejected); training on these is not there yet. `toolsmith render` shows both sides; \
+         to train on the chosen answers alone, write them as messages",
     )
 }
 

@@ -8,6 +8,7 @@ pub mod alpaca;
 pub mod anthropic;
 pub mod chatglm3;
 mod conversation;
+pub mod convert;
 pub mod dataset_info;
 mod error;
 pub mod glaive;
