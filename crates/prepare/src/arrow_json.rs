@@ -16,7 +16,9 @@ use arrow_schema::DataType;
 /// Whether JSON can say every value of this type; if not, the type that it cannot.
 pub(crate) fn is_readable(data_type: &DataType) -> Result<(), String> {
     match data_type {
-        DataType::Null | DataType::Boolean | DataType::Float16 | DataType::Float32 | DataType::Float64 => Ok(()),
+        DataType::Null | DataType::Boolean | DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            Ok(())
+        }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(()),
         // Some writers do not say that their bytes are text.
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Ok(()),
@@ -81,7 +83,12 @@ fn push_json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Resu
 }
 
 fn push_float(out: &mut Vec<u8>, value: f64) -> Result<(), String> {
-    if value.is_finite() { push_json(out, &value) } else { Err(format!("the number {value}, which JSON cannot say")) }
+    // NaN is what tables write where a number is missing; it prints as null.
+    if value.is_infinite() {
+        Err(format!("the number {value}, which JSON cannot say"))
+    } else {
+        push_json(out, &value)
+    }
 }
 
 fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), String> {

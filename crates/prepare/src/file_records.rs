@@ -22,7 +22,11 @@ enum Kind {
 impl FileRecords {
     /// Opens `path`; adds to `bytes_read` what is taken from disk, and skips and reports records longer than
     /// `max_record_bytes`.
-    pub fn open(path: &Path, max_record_bytes: usize, bytes_read: &Arc<AtomicU64>) -> Result<Self, PrepareError> {
+    pub fn open(
+        path: &Path,
+        max_record_bytes: usize,
+        bytes_read: &Arc<AtomicU64>,
+    ) -> Result<Self, PrepareError> {
         if is_parquet(path) {
             let records = ParquetRecords::open(path, max_record_bytes, Arc::clone(bytes_read))?;
             return Ok(Self(Kind::Parquet(Box::new(records))));

@@ -44,13 +44,14 @@ impl ParquetRecords {
         let broken = |detail: String| PrepareError::BadParquet { path: path.to_path_buf(), detail };
         let file = File::open(path).map_err(read_error)?;
         let file_bytes = file.metadata().map_err(read_error)?.len();
-        let damaged = |error: parquet::errors::ParquetError| {
-            broken(format!("{error}. Fetch or write the file again"))
-        };
+        let damaged =
+            |error: parquet::errors::ParquetError| broken(format!("{error}. Fetch or write the file again"));
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
         let has = |name: &str| builder.schema().column_with_name(name).is_some();
         if has("input_ids") && has("labels") {
-            return Err(broken("it holds prepared data (input_ids and labels). Train on it as it is".to_owned()));
+            return Err(broken(
+                "it holds prepared data (input_ids and labels). Train on it as it is".to_owned(),
+            ));
         }
         let columns = readable_columns(builder.schema()).map_err(broken)?;
         let metadata = builder.metadata();
@@ -90,7 +91,8 @@ impl ParquetRecords {
             })?,
         };
         // What was read of the file is not told, so the share of its rows stands for it.
-        let share = |rows: u64| (u128::from(self.file_bytes) * u128::from(rows) / u128::from(self.rows)) as u64;
+        let share =
+            |rows: u64| (u128::from(self.file_bytes) * u128::from(rows) / u128::from(self.rows)) as u64;
         let before = self.index as u64;
         let bytes = share(before + batch.num_rows() as u64) - share(before);
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);

@@ -78,7 +78,8 @@ impl SampleMaker<'_> {
 
     /// The prompt, the response, and the token that ends it: nothing else stands around them.
     fn input_output(&self, pair: &InputOutput) -> Result<Accepted, Vec<Reason>> {
-        let broken = |error: toolsmith_chat::tokens::TokenizerError| vec![Reason::new("tokenizer", error.to_string())];
+        let broken =
+            |error: toolsmith_chat::tokens::TokenizerError| vec![Reason::new("tokenizer", error.to_string())];
         if pair.response.is_empty() {
             return Err(vec![Reason::new(
                 "nothing-trained",

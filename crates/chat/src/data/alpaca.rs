@@ -10,8 +10,8 @@
 
 use std::borrow::Cow;
 
-use super::sharegpt::{self, Names};
 use super::shape::Place;
+use super::sharegpt::{self, Names};
 use super::{Conversation, DataError, Message};
 use crate::json::{Json, JsonMap};
 
@@ -82,7 +82,11 @@ pub(super) fn read_question(record: &mut JsonMap, columns: &Columns) -> Result<C
     Ok(conversation)
 }
 
-fn read_history(place: &Place<'_>, history: Option<Json>, messages: &mut Vec<Message>) -> Result<(), DataError> {
+fn read_history(
+    place: &Place<'_>,
+    history: Option<Json>,
+    messages: &mut Vec<Message>,
+) -> Result<(), DataError> {
     const EXPECTED: &str = "a list of [question, answer]";
     if matches!(history, None | Some(Json::Null)) {
         return Ok(());

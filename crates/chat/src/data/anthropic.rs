@@ -39,7 +39,9 @@ pub(super) fn is_marked(record: &Json, messages: &[Json]) -> bool {
             && matches!(message.get("role").and_then(Json::as_str), Some("user" | "assistant"));
     }
     // The API of this name alone has the system text beside the messages, where nothing says that it is another's.
-    only_two_roles && record.get("tools").is_none_or(Json::is_null) && record.get("system").is_some_and(Json::is_array)
+    only_two_roles
+        && record.get("tools").is_none_or(Json::is_null)
+        && record.get("system").is_some_and(Json::is_array)
 }
 
 /// Reads a record of this format.
@@ -80,7 +82,11 @@ fn with_parameters(tool: ToolSpec) -> ToolSpec {
     ToolSpec::new(Json::Object(wrapped))
 }
 
-fn read_message(place: &Place<'_>, mut message: JsonMap, messages: &mut Vec<Message>) -> Result<(), DataError> {
+fn read_message(
+    place: &Place<'_>,
+    mut message: JsonMap,
+    messages: &mut Vec<Message>,
+) -> Result<(), DataError> {
     let role_place = place.key("role");
     let role = role_place.text(message.remove("role"), "a role such as \"user\"")?;
     let role = role_place.role(&role, &ROLES)?;
@@ -96,7 +102,8 @@ fn read_message(place: &Place<'_>, mut message: JsonMap, messages: &mut Vec<Mess
     for (index, block) in blocks.into_iter().enumerate() {
         let place = place.item(index);
         let mut block = place.object(block)?;
-        let kind = place.key("type").text(block.remove("type"), "\"text\", \"tool_use\" or \"tool_result\"")?;
+        let kind =
+            place.key("type").text(block.remove("type"), "\"text\", \"tool_use\" or \"tool_result\"")?;
         match (kind.as_str(), role) {
             ("text", _) => {
                 let text = place.key("text").text(block.remove("text"), "a string")?;

@@ -126,14 +126,14 @@ fn read_step(place: &Place<'_>, step: Json, entries: &mut Vec<Json>) -> Result<(
     let mut step = place.array(Some(step), "[[name, parameters, text], observation]")?.into_iter();
     let call_place = place.item(0);
     let call = call_place.array(step.next(), "[name, parameters, text]")?;
-    let [name, parameters, react] = <[Json; 3]>::try_from(call).map_err(|call| {
-        call_place.wrong_type(&Json::Array(call), "a list of 3: [name, parameters, text]")
-    })?;
+    let [name, parameters, react] = <[Json; 3]>::try_from(call)
+        .map_err(|call| call_place.wrong_type(&Json::Array(call), "a list of 3: [name, parameters, text]"))?;
     let react = call_place.item(2).text(Some(react), "what the model wrote, a string")?;
     let observation = take(&place.item(1), step.next())?;
     let parameters_place = call_place.item(1);
     let parameters = parameters_place.text(Some(parameters), "JSON text")?;
-    let parameters = json::parse(&parameters).map_err(|error| parameters_place.not_json(error, &parameters))?;
+    let parameters =
+        json::parse(&parameters).map_err(|error| parameters_place.not_json(error, &parameters))?;
     let thought = react.split("Action:").next().unwrap_or_default().trim_matches(is_python_space);
     entries.push(object([("role", text("assistant")), ("content", text(thought))]));
     entries.push(object([

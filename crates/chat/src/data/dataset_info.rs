@@ -102,13 +102,17 @@ fn read_entry(place: &Place<'_>, name: &str, mut entry: JsonMap) -> Result<Datas
         (false, ..) => None,
         (true, Some(chosen), Some(rejected)) => Some((chosen, rejected)),
         (true, ..) => {
-            return Err(place.key("columns").missing("the names of \"chosen\" and \"rejected\", because of ranking"));
+            return Err(place
+                .key("columns")
+                .missing("the names of \"chosen\" and \"rejected\", because of ranking"));
         }
     };
     let mut ignored = Vec::new();
     for (key, value) in &entry {
         let known = NOT_FOLLOWED.iter().find(|(known, _)| known == key);
-        let known = known.map(|(_, reason)| *reason).or(ELSEWHERE.contains(&key.as_str()).then_some("file_name is used"));
+        let known = known
+            .map(|(_, reason)| *reason)
+            .or(ELSEWHERE.contains(&key.as_str()).then_some("file_name is used"));
         match known {
             Some(_) if value.is_null() => {}
             Some(reason) => ignored.push(format!("{}: not followed: {reason}", place.key(key))),
@@ -157,7 +161,11 @@ fn refuse_columns(place: &Place<'_>, columns: Option<&mut Texts>) -> Result<(), 
         return refuse(media, "only text can be trained on", "Drop the column and the records that need it");
     }
     if columns.take("kto_tag").is_some() {
-        return refuse("kto_tag", "single answers with a verdict are not read", "Write pairs of chosen and rejected");
+        return refuse(
+            "kto_tag",
+            "single answers with a verdict are not read",
+            "Write pairs of chosen and rejected",
+        );
     }
     Ok(())
 }
@@ -193,16 +201,17 @@ fn turn_names(
     let mut names = Names { system: None, tools: None, ..Names::USUAL };
     if let Some(columns) = columns {
         let messages = columns.take("messages");
-        names.messages = messages
-            .map(Cow::Owned)
-            .ok_or_else(|| place.key("columns").key("messages").missing("the name of the column with the turns"))?;
+        names.messages = messages.map(Cow::Owned).ok_or_else(|| {
+            place.key("columns").key("messages").missing("the name of the column with the turns")
+        })?;
         names.system = columns.take("system").map(Cow::Owned);
         names.tools = columns.take("tools").map(Cow::Owned);
     }
     let Some(tags) = tags else { return Ok(names) };
     let place = place.key("tags");
-    let mut required =
-        |key: &str| tags.take(key).ok_or_else(|| place.key(key).missing("a name, because other tags have one"));
+    let mut required = |key: &str| {
+        tags.take(key).ok_or_else(|| place.key(key).missing("a name, because other tags have one"))
+    };
     names.role = Cow::Owned(required("role_tag")?);
     names.content = Cow::Owned(required("content_tag")?);
     let speakers = [
@@ -212,7 +221,8 @@ fn turn_names(
         ("function_tag", Speaker::Call),
         ("system_tag", Speaker::System),
     ];
-    let speakers = speakers.into_iter().filter_map(|(tag, speaker)| Some((Cow::Owned(tags.take(tag)?), speaker)));
+    let speakers =
+        speakers.into_iter().filter_map(|(tag, speaker)| Some((Cow::Owned(tags.take(tag)?), speaker)));
     names.speakers = Cow::Owned(speakers.collect());
     Ok(names)
 }
@@ -239,7 +249,10 @@ impl Dataset {
         let frame = match &self.layout {
             Layout::Alpaca(columns) => alpaca::read_question(&mut record, columns)?,
             Layout::Text(column) => {
-                let columns = alpaca::Columns { instruction: Some(Cow::Owned(column.clone())), ..alpaca::Columns::USUAL };
+                let columns = alpaca::Columns {
+                    instruction: Some(Cow::Owned(column.clone())),
+                    ..alpaca::Columns::USUAL
+                };
                 alpaca::read_question(&mut record, &columns)?
             }
             Layout::ShareGpt(names) => sharegpt::read_named(Json::Object(record), names)?,

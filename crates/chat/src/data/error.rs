@@ -69,7 +69,9 @@ pub enum DataError {
         hint: &'static str,
     },
     /// A record whose shape is that of several formats.
-    #[error("the record's shape (its keys: {keys}) fits several formats: {formats}. Name one of them with --format")]
+    #[error(
+        "the record's shape (its keys: {keys}) fits several formats: {formats}. Name one of them with --format"
+    )]
     Ambiguous {
         /// The keys of the record.
         keys: String,

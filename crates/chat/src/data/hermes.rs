@@ -85,7 +85,8 @@ fn read_turn(place: &Place<'_>, mut turn: JsonMap, conversation: &mut Conversati
         }
         Role::Tool => {
             let results = results(&value);
-            let message = |text: &str| Message { name: name_of(text), train, ..Message::tool_result(None, text) };
+            let message =
+                |text: &str| Message { name: name_of(text), train, ..Message::tool_result(None, text) };
             conversation.messages.extend(results.into_iter().map(message));
         }
     }
@@ -133,7 +134,9 @@ fn tool_values(place: &Place<'_>, text: &str) -> Result<Vec<ToolSpec>, DataError
         Err(error) => {
             let literals = match json::parse_literal(text) {
                 Ok(value) => Ok(vec![value]),
-                Err(_) => text.lines().filter(|line| !line.trim().is_empty()).map(json::parse_literal).collect(),
+                Err(_) => {
+                    text.lines().filter(|line| !line.trim().is_empty()).map(json::parse_literal).collect()
+                }
             };
             literals.map_err(|_| place.not_json(error, text))?
         }
@@ -191,7 +194,8 @@ fn leading_thought(text: &str) -> Option<(&str, &str)> {
 }
 
 fn read_calls(place: &Place<'_>, body: &str) -> Result<Vec<ToolCall>, DataError> {
-    let value = json::parse(body).or_else(|error| json::parse_literal(body).map_err(|_| place.not_json(error, body)))?;
+    let value = json::parse(body)
+        .or_else(|error| json::parse_literal(body).map_err(|_| place.not_json(error, body)))?;
     calls_of(place, value)
 }
 

@@ -8,8 +8,8 @@
 //! An answer is a text, a message or a list of messages (as `openai` or `sharegpt` write them), with the prompt before
 //! it or not. Without a prompt, what both lists begin with is it. `system` and `tools` stand beside them.
 
-use super::sharegpt::{self, Names};
 use super::shape::Place;
+use super::sharegpt::{self, Names};
 use super::{Conversation, DataError, Message, Role, ToolSpec, alpaca, openai};
 use crate::json::{Json, JsonMap};
 

@@ -125,7 +125,8 @@ pub fn read_named(record: Json, names: &Names) -> Result<Conversation, DataError
 /// What stands around the turns: the tools, and the system text as the first message.
 pub(super) fn read_frame(record: &mut JsonMap, names: &Names) -> Result<Conversation, DataError> {
     let root = Place::Record;
-    let mut take = |name: &Option<Cow<'static, str>>| name.as_ref().and_then(|name| record.remove(name.as_ref()));
+    let mut take =
+        |name: &Option<Cow<'static, str>>| name.as_ref().and_then(|name| record.remove(name.as_ref()));
     let (tools, system) = (take(&names.tools), take(&names.system));
     let tools = root.key(names.tools.as_deref().unwrap_or("tools")).tools(tools)?;
     let tools = tools.map(|tools| tools.into_iter().map(wrap).collect());

@@ -13,7 +13,7 @@ use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
 use toolsmith_prepare::{
-    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, is_parquet, prepare_in_memory, read_prepared,
+    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, is_prepared, prepare_in_memory, read_prepared,
 };
 use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
 
@@ -64,7 +64,11 @@ pub(crate) fn run(
         eos: folder.eos_id(&tokenizer),
         max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
     };
-    let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
+    let options = PrepareOptions {
+        skip_bad: config.skip_bad,
+        pipeline: pipeline_options(threads),
+        ..PrepareOptions::default()
+    };
     let load = |files: &[String], what: &str, out: &mut dyn Write| {
         load_samples(files, what, &maker, &options, &folder, styles, out)
     };
@@ -143,7 +147,7 @@ fn load_samples(
     let mut samples = Vec::new();
     for name in files {
         let path = PathBuf::from(name);
-        if is_parquet(&path) {
+        if is_prepared(&path) {
             let prepared = read_prepared(&path)?;
             check_facts(&prepared.facts, &path, folder)?;
             if let Some(limit) = maker.max_length {

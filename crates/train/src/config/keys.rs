@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use toolsmith_chat::data::SourceFormat;
+use toolsmith_chat::data::RecordFormat;
 use toolsmith_chat::template::Template;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 
@@ -98,8 +98,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let files = "a path, or a list of paths";
     let data = top.required_texts("data", files);
     let eval_data = top.texts("eval_data", files);
-    let formats = SourceFormat::ALL.map(SourceFormat::as_str);
-    let format = top.name("format", &[&formats[..], &["text"]].concat());
+    let format = top.name("format", &RecordFormat::names());
     let template = top.name("template", &Template::ALL.map(Template::as_str));
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
     let skip_bad = top.flag("skip_bad", false);
