@@ -159,3 +159,7 @@ impl Iterator for ParquetRecords {
         Some(Ok(RawRecord { place, bytes }))
     }
 }
+
+#[cfg(test)]
+#[path = "parquet_records_tests.rs"]
+mod tests;

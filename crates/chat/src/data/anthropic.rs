@@ -92,10 +92,13 @@ fn read_message(
     let role = role_place.role(&role, &ROLES)?;
     let train = place.train(&mut message)?;
     let place = place.key("content");
-    let Some(Json::Array(blocks)) = message.get_mut("content").map(Json::take) else {
-        let content = place.content(message.remove("content"))?;
-        messages.push(Message { content, train, ..Message::empty(role) });
-        return Ok(());
+    let blocks = match message.remove("content") {
+        Some(Json::Array(blocks)) => blocks,
+        text => {
+            let content = place.content(text)?;
+            messages.push(Message { content, train, ..Message::empty(role) });
+            return Ok(());
+        }
     };
     let mut said = Message { train, ..Message::empty(role) };
     let mut results = false;
