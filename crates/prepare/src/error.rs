@@ -23,7 +23,7 @@ pub enum PrepareError {
     },
     /// The file's content is neither JSON text nor Parquet.
     #[error(
-        "{}: holds {found}; expected a JSON array or JSON lines (UTF-8; plain, .gz or .zst), or Parquet. Convert it first",
+        "{}: holds {found}; expected a JSON array or JSON lines (UTF-8; plain, .gz or .zst), or Parquet. Convert it, or fetch it again",
         path.display()
     )]
     NotRecords {

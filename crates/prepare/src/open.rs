@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::PrepareError;
+use crate::split::is_damaged_data;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
@@ -89,13 +90,23 @@ pub(crate) fn from_reader(raw: impl Read + Send + 'static) -> Result<Input, Open
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
     if peek(&mut raw)?.starts_with(GZIP_MAGIC) {
         let decoder = MultiGzDecoder::new(raw);
-        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)));
+        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))).map_err(damaged);
     }
     if peek(&mut raw)?.starts_with(ZSTD_MAGIC) {
         let decoder = Zstandard(zstd::Decoder::with_buffer(raw)?);
-        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)));
+        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))).map_err(damaged);
     }
     recognise(Box::new(raw))
+}
+
+/// Tells compressed data that breaks at once from a failing disk.
+fn damaged(problem: OpenProblem) -> OpenProblem {
+    match problem {
+        OpenProblem::Io(error) if is_damaged_data(&error) => {
+            OpenProblem::Content("compressed data that is damaged or cut off")
+        }
+        other => other,
+    }
 }
 
 /// Says of damaged data that it is damaged; the decoder itself calls every failure "other".

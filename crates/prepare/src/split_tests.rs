@@ -133,11 +133,15 @@ fn truncated_gzip_is_reported_where_it_breaks() {
 
 #[test]
 fn truncated_and_damaged_zstandard_is_reported_where_it_breaks() {
-    let text: Vec<u8> = (0..2000).flat_map(|n| format!("{{\"n\": {}}}\n", n * 7919).into_bytes()).collect();
+    let text: Vec<u8> = (0..60_000).flat_map(|n| format!("{{\"n\": {}}}\n", n * 7919).into_bytes()).collect();
     let packed = zstd::encode_all(&text[..], 3).expect("in memory");
     let mut damaged = packed.clone();
     let middle = damaged.len() / 2;
     damaged[middle..middle + 16].fill(0xff);
+    match from_reader(Cursor::new(packed[..100].to_vec())) {
+        Err(crate::open::OpenProblem::Content(found)) => assert!(found.contains("cut off"), "{found}"),
+        _ => panic!("was taken for records"),
+    }
     for bytes in [&packed[..packed.len() / 2], &damaged] {
         let found = records(bytes);
         let last = found.last().expect("not empty");
