@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use toolsmith_chat::batch::Truncation;
 use toolsmith_chat::data::TrainOn;
+use toolsmith_chat::data::convert::RawFormat;
 use toolsmith_chat::template::Template;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_prepare::{RecordFormat, SampleOptions};
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Render(RenderArgs),
     /// Read tool calls out of generated text: JSON lines {"text": …} on standard input
     Parse(ParseArgs),
+    /// Turn a raw data set into records: ToolAlpaca or AdvertiseGen to JSON lines
+    Convert(ConvertArgs),
     /// Look at samples token by token: trained, untrained and control tokens in colours
     Preview(PreviewArgs),
     /// Train a model as a YAML file says: full or LoRA
@@ -137,9 +140,13 @@ fn loss_weights(given: &str) -> Result<PartWeights, String> {
 /// Where records come from and how they are read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FormatArgs {
-    /// Shape of the records: openai, glm4, sharegpt or text [default: recognised, record by record]
+    /// Shape of the records: openai, glm4, sharegpt, chatglm3, alpaca, anthropic, glaive-v2, hermes, input-output, text or
+    /// preference; docs/data-formats.md shows each [default: recognised, record by record]
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<RecordFormat>,
+    /// LLaMA-Factory's dataset_info.json; DATA then names data sets in it, not files
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub(crate) dataset_info: Option<PathBuf>,
     /// Chat template, such as qwen2.5 (an unknown name lists them) [default: recognised from the model's files]
     #[arg(long, value_name = "NAME")]
     pub(crate) template: Option<TemplateName>,
@@ -178,7 +185,7 @@ pub(crate) struct DemoArgs {
 /// `prepare`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PrepareArgs {
-    /// Data files: JSON arrays or JSON lines, gzipped or not
+    /// Data files: JSON arrays or JSON lines (plain, .gz or .zst), or Parquet
     #[arg(required = true, value_name = "DATA")]
     pub(crate) data: Vec<PathBuf>,
     /// Model folder or Hugging Face id; its tokenizer and chat template are used
@@ -207,7 +214,7 @@ pub(crate) struct PrepareArgs {
 /// `render`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RenderArgs {
-    /// Data file: a JSON array or JSON lines, gzipped or not
+    /// Data file: a JSON array or JSON lines (plain, .gz or .zst), or Parquet
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     /// Model folder or Hugging Face id; without it, --template gives the text alone
@@ -244,10 +251,27 @@ pub(crate) struct ParseArgs {
     pub(crate) tools: Option<PathBuf>,
 }
 
+/// `convert`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConvertArgs {
+    /// What the data is: toolalpaca or advertisegen
+    #[arg(value_name = "RAW")]
+    pub(crate) raw: RawFormat,
+    /// Data files as they were published
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) data: Vec<PathBuf>,
+    /// The JSON Lines file to write; it appears only when it is whole
+    #[arg(short, long, value_name = "OUT.jsonl")]
+    pub(crate) output: PathBuf,
+    /// Print the counts as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `preview`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PreviewArgs {
-    /// Data file: a JSON array or JSON lines, gzipped or not
+    /// Data file: a JSON array or JSON lines (plain, .gz or .zst), or Parquet
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     /// Model folder or Hugging Face id

@@ -5,22 +5,24 @@
 
 use toolsmith_chat::check;
 use toolsmith_chat::compat::{CompatError, Mode};
+use toolsmith_chat::tokens::ChatTokenizer;
 
 use crate::record;
-use crate::{Accepted, Place, Reason, RecordFormat, Sample, SampleMaker};
+use crate::{Accepted, Place, Reason, RecordFormat, Sample};
 
 pub(crate) fn samples(
-    maker: &SampleMaker<'_>,
+    tokenizer: &ChatTokenizer,
     mode: &Mode,
     bytes: &[u8],
     place: Place,
+    format: Option<&RecordFormat>,
 ) -> Result<Accepted, Vec<Reason>> {
     let json = record::parse(bytes, place).map_err(|reason| vec![reason])?;
-    let format = match maker.options.format {
-        Some(RecordFormat::Conversation(format)) => Some(format),
+    let format = match format {
+        Some(RecordFormat::Conversation(format)) => Some(*format),
         _ => None,
     };
-    let encoded = mode.encode(json, format, maker.tokenizer).map_err(|error| {
+    let encoded = mode.encode(json, format, tokenizer).map_err(|error| {
         let code = match error {
             CompatError::Data(_) => "shape",
             CompatError::Tokenizer(_) | CompatError::NoControlToken { .. } => "tokenizer",

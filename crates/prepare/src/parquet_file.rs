@@ -49,22 +49,7 @@ impl PreparedWriter {
         facts: &[(&str, String)],
         weighted: bool,
     ) -> Result<Self, PrepareError> {
-        if let Ok(metadata) = path.metadata()
-            && !metadata.is_file()
-        {
-            let found = if metadata.is_dir() { "a folder" } else { "not a regular file" };
-            return Err(PrepareError::OutputInUse { path: path.to_path_buf(), found });
-        }
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".toolsmith-").suffix(".parquet.part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // The process's umask still applies; a temporary file would otherwise be readable by its owner alone.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).map_err(|error| write_error(path, error))?;
+        let file = create_beside(path, ".parquet.part")?;
         let schema = Arc::new(schema(weighted));
         let facts =
             facts.iter().map(|(name, value)| KeyValue::new(format!("toolsmith.{name}"), value.clone()));
@@ -94,9 +79,7 @@ impl PreparedWriter {
         let path = self.path;
         let buffer = self.writer.into_inner().map_err(|error| parquet_write_error(&path, error))?;
         let file = buffer.into_inner().map_err(|error| write_error(&path, error.into_error()))?;
-        file.as_file().sync_all().map_err(|error| write_error(&path, error))?;
-        file.persist(&path).map_err(|error| write_error(&path, error.error))?;
-        Ok(())
+        persist(file, &path)
     }
 
     fn batch(&self, rows: Rows) -> Result<RecordBatch, arrow_schema::ArrowError> {
@@ -130,6 +113,33 @@ impl PreparedWriter {
     }
 }
 
+/// A temporary file beside `path`, which is to be its name.
+pub(crate) fn create_beside(path: &Path, suffix: &str) -> Result<NamedTempFile, PrepareError> {
+    if let Ok(metadata) = path.metadata()
+        && !metadata.is_file()
+    {
+        let found = if metadata.is_dir() { "a folder" } else { "not a regular file" };
+        return Err(PrepareError::OutputInUse { path: path.to_path_buf(), found });
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".toolsmith-").suffix(suffix);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The process's umask still applies; a temporary file would otherwise be readable by its owner alone.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder).map_err(|error| write_error(path, error))
+}
+
+/// Makes sure that the file is on the disk, and gives it its final name.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), PrepareError> {
+    file.as_file().sync_all().map_err(|error| write_error(path, error))?;
+    file.persist(path).map_err(|error| write_error(path, error.error))?;
+    Ok(())
+}
+
 fn item(kind: DataType) -> Field {
     Field::new("item", kind, false)
 }
@@ -160,7 +170,7 @@ fn parquet_write_error(path: &Path, error: ParquetError) -> PrepareError {
     write_error(path, source)
 }
 
-fn write_error(path: &Path, source: io::Error) -> PrepareError {
+pub(crate) fn write_error(path: &Path, source: io::Error) -> PrepareError {
     let source = without_path(source);
     let hint = match source.kind() {
         ErrorKind::NotFound => "its folder does not exist: create it",
@@ -200,6 +210,14 @@ pub fn is_parquet(path: &Path) -> bool {
     let mut head = [0u8; 4];
     File::open(path).and_then(|mut file| io::Read::read_exact(&mut file, &mut head)).is_ok()
         && &head == b"PAR1"
+}
+
+/// Whether the file is Parquet that holds token ids and labels, as opposed to records that are still to be prepared.
+pub fn is_prepared(path: &Path) -> bool {
+    let Ok(Ok(builder)) = File::open(path).map(ParquetRecordBatchReaderBuilder::try_new) else {
+        return false;
+    };
+    ["input_ids", "labels"].iter().all(|name| builder.schema().column_with_name(name).is_some())
 }
 
 /// Reads prepared data: `input_ids` and `labels`, and origins where the file has them.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::{Origin, Place, PrepareError, RawRecord, Reason, Records, Rows, Summary, open};
+use crate::{FileRecords, Origin, Place, PrepareError, RawRecord, Reason, Rows, Summary};
 
 /// Records of one chunk at most, and bytes after which a chunk is closed.
 const CHUNK_RECORDS: usize = 256;
@@ -62,8 +62,8 @@ pub struct Accepted {
     pub warnings: Vec<Reason>,
 }
 
-/// Makes samples of one record's bytes, or says everything that is wrong with it.
-pub type Work<'a> = dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
+/// Makes samples of one record's bytes, or says everything that is wrong with it; told the index of its source.
+pub type Work<'a> = dyn Fn(usize, &[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
 
 struct Chunk {
     source: usize,
@@ -167,10 +167,9 @@ fn read_source(
     bytes_read: &Arc<AtomicU64>,
     send: &mut dyn FnMut(Chunk) -> bool,
 ) -> Result<bool, PrepareError> {
-    let input = open::open_counted(path, bytes_read)?;
     let mut records = Vec::new();
     let mut bytes = 0;
-    for record in Records::new(input, max_record_bytes) {
+    for record in FileRecords::open(path, max_record_bytes, bytes_read)? {
         let record =
             record.map_err(|error| PrepareError::Read { path: path.to_path_buf(), source: error })?;
         bytes += record.bytes.as_ref().map_or(0, Vec::len);
@@ -207,7 +206,7 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
     for record in chunk.records {
         let place = record.place;
         let outcome = match record.bytes {
-            Ok(bytes) => work(&bytes, place),
+            Ok(bytes) => work(chunk.source, &bytes, place),
             Err(message) => Err(vec![Reason::new("unreadable", message)]),
         };
         match outcome {

@@ -6,7 +6,7 @@
 use toolsmith_chat::batch::{self, Fit, Truncation};
 use toolsmith_chat::check::{self, Finding, Level};
 use toolsmith_chat::compat::Mode;
-use toolsmith_chat::data::{Conversation, TrainOn};
+use toolsmith_chat::data::{Conversation, InputOutput, TrainOn};
 use toolsmith_chat::template::{RenderError, RenderOptions, Rendered, Template, TrainingSample};
 use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
@@ -29,7 +29,7 @@ pub struct SampleMaker<'a> {
 }
 
 /// What a user chooses about samples.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SampleOptions {
     /// The shape of the records; told record by record where absent.
     pub format: Option<RecordFormat>,
@@ -46,26 +46,44 @@ pub struct SampleOptions {
 impl SampleMaker<'_> {
     /// The samples of one record.
     pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
+        self.samples_of(bytes, place, self.options.format.as_ref())
+    }
+
+    /// The samples of one record in this format, whatever the other records' is.
+    pub fn samples_of(
+        &self,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
         match &self.compat {
-            Some(mode) => self.repeated(mode, bytes, place),
-            None => self.own(bytes, place),
+            Some(mode) => self.repeated(mode, bytes, place, format),
+            None => self.own(bytes, place, format),
         }
     }
 
     /// What an earlier trainer would have made; where it is too long, it is cut blindly or refused.
-    fn repeated(&self, mode: &Mode, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
-        let mut accepted = compat::samples(self, mode, bytes, place)?;
+    fn repeated(
+        &self,
+        mode: &Mode,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
+        let mut accepted = compat::samples(self.tokenizer, mode, bytes, place, format)?;
         for sample in &mut accepted.samples {
             self.cut_right(sample, &mut accepted.warnings)?;
         }
         Ok(accepted)
     }
 
-    fn own(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, self.options.format).map_err(|reason| vec![reason])?;
+    fn own(&self, bytes: &[u8], place: Place, format: Option<&RecordFormat>) -> Result<Accepted, Vec<Reason>> {
+        let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
         match record {
             Record::Conversation(conversation) => self.conversation(conversation),
             Record::Text(text) => self.text(&text),
+            Record::InputOutput(pair) => self.input_output(&pair),
+            Record::Preference(_) => Err(vec![not_trained_yet()]),
         }
     }
 
@@ -168,6 +186,29 @@ impl SampleMaker<'_> {
         Ok(())
     }
 
+    /// The prompt, the response, and the token that ends it: nothing else stands around them.
+    fn input_output(&self, pair: &InputOutput) -> Result<Accepted, Vec<Reason>> {
+        if pair.response.is_empty() {
+            return Err(vec![Reason::new(
+                "nothing-trained",
+                "response: is empty; expected some text to learn. Drop the record",
+            )]);
+        }
+        let mut input_ids = self.tokenizer.encode_text(&pair.prompt).map_err(tokenizer_failed)?;
+        let mut labels = vec![IGNORE_INDEX; input_ids.len()];
+        let response = self.tokenizer.encode_text(&pair.response).map_err(tokenizer_failed)?;
+        input_ids.extend(response.into_iter().chain(self.eos));
+        labels.extend(input_ids[labels.len()..].iter().map(|id| id.cast_signed()));
+        self.whole(Sample { input_ids, labels, weights: None })
+    }
+
+    /// A sample without turns that could be left out.
+    fn whole(&self, mut sample: Sample) -> Result<Accepted, Vec<Reason>> {
+        let mut warnings = Vec::new();
+        self.cut_right(&mut sample, &mut warnings)?;
+        Ok(Accepted { samples: vec![sample], warnings })
+    }
+
     fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {
         let mut input_ids = self.tokenizer.encode_text(text).map_err(tokenizer_failed)?;
         if input_ids.is_empty() {
@@ -178,10 +219,7 @@ impl SampleMaker<'_> {
         }
         input_ids.extend(self.eos);
         let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
-        let mut sample = Sample { input_ids, labels, weights: None };
-        let mut warnings = Vec::new();
-        self.cut_right(&mut sample, &mut warnings)?;
-        Ok(Accepted { samples: vec![sample], warnings })
+        self.whole(Sample { input_ids, labels, weights: None })
     }
 }
 
@@ -213,6 +251,14 @@ fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Reason {
          Raise the limit, shorten the record, or cut it blindly with truncate: right"
     );
     Reason::new("too-long", text)
+}
+
+fn not_trained_yet() -> Reason {
+    Reason::new(
+        "preference",
+        "a preference (chosen and rejected); training on these is not there yet. `toolsmith render` shows both sides; \
+         to train on the chosen answers alone, write them as messages",
+    )
 }
 
 fn no_template() -> Reason {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Code, Findings};
-use crate::data::{Conversation, ToolCall};
+use crate::data::{Conversation, ToolCall, ToolSpec};
 use crate::json::{self, Json};
 use crate::template::Template;
 
@@ -23,7 +23,7 @@ fn definitions(conversation: &Conversation, template: Option<Template>, findings
         let place = format!("tools[{index}]");
         match tool.name() {
             // A tool described by a text has its name somewhere in it.
-            None if tool.definition().is_string() => {}
+            None if described_by_text(tool) => {}
             None => {
                 let text = "a tool without a name".to_owned();
                 findings.add(Code::UnnamedTool, None, place.clone(), text, "Set function.name");
@@ -43,6 +43,11 @@ fn definitions(conversation: &Conversation, template: Option<Template>, findings
     }
 }
 
+/// Whether the names of tools stand somewhere inside this definition, where no rule can find them.
+fn described_by_text(tool: &ToolSpec) -> bool {
+    tool.definition().is_string() || tool.is_undivided()
+}
+
 fn check_call(
     conversation: &Conversation,
     call: &ToolCall,
@@ -50,8 +55,8 @@ fn check_call(
     place: String,
     findings: &mut Findings,
 ) {
-    let described_by_text = conversation.tools().iter().any(|tool| tool.definition().is_string());
-    if conversation.tool(&call.name).is_none() && !described_by_text {
+    let may_be_in_text = conversation.tools().iter().any(described_by_text);
+    if conversation.tool(&call.name).is_none() && !may_be_in_text {
         let names: Vec<_> = conversation.tools().iter().filter_map(|tool| tool.name()).collect();
         let offered = if names.is_empty() {
             "no tools are offered".to_owned()

@@ -14,6 +14,7 @@ use toolsmith_prepare::{
 };
 
 use crate::args::PrepareArgs;
+use crate::datasets;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -41,29 +42,31 @@ pub(crate) fn run(
     styles: &Styles,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    let (data, formats): (Vec<_>, Vec<_>) =
+        datasets::find(&args.data, &args.format)?.into_iter().map(|file| (file.path, file.format)).unzip();
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
-    let compat = args.compat.mode_of_file(&args.data, args.format.template.as_ref(), &folder, &tokenizer)?;
+    let compat = args.compat.mode_of_file(&data, args.format.template.as_ref(), &folder, &tokenizer)?;
     let named = if compat.is_some() { None } else { args.format.template()? };
     let template = folder.find_template(named, &tokenizer);
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template,
         eos: folder.eos_id(&tokenizer),
-        options: args.samples.options(args.format.format),
+        options: args.samples.options(None),
         compat,
     };
     let repeated = maker.compat.as_ref().map(|mode| ("compat", mode.compat.to_string()));
-    let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads) };
+    let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads), formats };
     let mut facts = vec![("tokenizer", folder.tokenizer_fingerprint())];
     facts.extend(repeated);
     facts.extend(template.map(|template| ("template", template.to_string())));
 
-    let bar = terminal::byte_bar(total_bytes(&args.data));
+    let bar = terminal::byte_bar(total_bytes(&data));
     bar.set_message("preparing");
     let begun = Instant::now();
     let mut progress = |progress: Progress| bar.set_position(progress.bytes_read);
-    let outcome = prepare_to_parquet(&args.data, &maker, &options, &args.output, &facts, &mut progress);
+    let outcome = prepare_to_parquet(&data, &maker, &options, &args.output, &facts, &mut progress);
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
 

@@ -12,6 +12,7 @@ use toolsmith_prepare::{IGNORE_INDEX, SampleMaker};
 
 use super::prepare::grouped;
 use crate::args::PreviewArgs;
+use crate::datasets::{self, DataFile};
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::source;
@@ -19,10 +20,11 @@ use crate::terminal::{Styles, painted};
 
 /// Runs the command.
 pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let DataFile { path, format } = datasets::find_one(&args.data, &args.format)?;
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
     let compat = args.compat.mode_of_file(
-        std::slice::from_ref(&args.data),
+        std::slice::from_ref(&path),
         args.format.template.as_ref(),
         &folder,
         &tokenizer,
@@ -31,7 +33,7 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
     let maker = SampleMaker {
         template: folder.find_template(named, &tokenizer),
         eos: folder.eos_id(&tokenizer),
-        options: args.samples.options(args.format.format),
+        options: args.samples.options(format),
         compat,
         tokenizer: &tokenizer,
     };
@@ -39,12 +41,12 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
         writeln!(out, "{}\n", legend(styles))?;
     }
     let mut shown = 0;
-    for raw in source::raw_records(&args.data)? {
+    for raw in source::raw_records(&path)? {
         if shown == args.count {
             break;
         }
         let raw = raw?;
-        let title = format!("{}:{}: record {}", args.data.display(), raw.place.line, raw.place.index);
+        let title = format!("{}:{}: record {}", path.display(), raw.place.line, raw.place.index);
         let made = match raw.bytes {
             Ok(bytes) => maker.samples(&bytes, raw.place),
             Err(message) => Err(vec![toolsmith_prepare::Reason::new("unreadable", message)]),

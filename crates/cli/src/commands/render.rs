@@ -2,17 +2,19 @@
 //!
 //! A conversation that cannot be rendered gives `{"index", "error"}` in its place, so that lines stay in step.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use toolsmith_chat::template::{RenderOptions, Rendered, Template, TrainingSample};
+use toolsmith_chat::data::preference::Side;
+use toolsmith_chat::data::{Conversation, InputOutput};
+use toolsmith_chat::template::{RenderOptions, Rendered, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
-use toolsmith_prepare::Record;
+use toolsmith_prepare::{IGNORE_INDEX, Record};
 
 use super::render_compat;
 use crate::args::RenderArgs;
+use crate::datasets::{self, DataFile};
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::source::{self, Located};
@@ -22,9 +24,27 @@ use crate::terminal;
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Line {
-    Encoded { index: usize, sample: usize, text: String, input_ids: Vec<u32>, labels: Vec<i32> },
-    Text { index: usize, sample: usize, text: String },
-    Error { index: usize, error: String },
+    Sample {
+        index: usize,
+        sample: usize,
+        /// `chosen` or `rejected`, where the record is a preference.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        side: Option<&'static str>,
+        text: String,
+        #[serde(flatten)]
+        encoded: Option<Ids>,
+    },
+    Error {
+        index: usize,
+        error: String,
+    },
+}
+
+/// What a model is given, where there is one.
+#[derive(Debug, Serialize)]
+struct Ids {
+    input_ids: Vec<u32>,
+    labels: Vec<i32>,
 }
 
 /// How records become lines.
@@ -57,7 +77,8 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
     };
     let mut failed = 0usize;
     let mut total = 0usize;
-    for record in source::records(&args.data, args.format.format)? {
+    let DataFile { path, format } = datasets::find_one(&args.data, &args.format)?;
+    for record in source::records(&path, format)? {
         let record = record?;
         let here = record.here().to_string();
         let index = record.place.index;
@@ -82,43 +103,62 @@ impl Renderer {
     /// The lines of a record: one per sample.
     fn lines(&self, record: Located<Result<Record, toolsmith_prepare::Reason>>) -> Result<Vec<Line>, String> {
         let index = record.place.index;
+        let line = |sample, side, (text, encoded)| Line::Sample { index, sample, side, text, encoded };
         match record.value.map_err(|reason| reason.message)? {
             Record::Conversation(conversation) => {
-                let template = self.template.ok_or("no --template is given")?;
-                let rendered = if self.options.for_training {
-                    template.samples(&conversation, &self.options)
-                } else {
-                    template.render(&conversation, &self.options).map(|rendered| {
-                        vec![TrainingSample { conversation: Cow::Borrowed(&conversation), rendered }]
-                    })
-                };
-                let rendered = rendered.map_err(|error| error.to_string())?;
-                rendered
-                    .iter()
-                    .enumerate()
-                    .map(|(sample, rendered)| self.line(index, sample, &rendered.rendered))
-                    .collect()
+                let samples = self.conversation(&conversation)?.into_iter().enumerate();
+                Ok(samples.map(|(sample, text)| line(sample, None, text)).collect())
             }
             Record::Text(text) => {
-                let Some(tokenizer) = &self.tokenizer else {
-                    return Ok(vec![Line::Text { index, sample: 0, text }]);
-                };
-                let mut input_ids = tokenizer.encode_text(&text).map_err(|error| error.to_string())?;
-                if self.options.for_training {
-                    input_ids.extend(self.eos);
+                let encoded = self.continued("", &text)?;
+                Ok(vec![line(0, None, (text, encoded))])
+            }
+            Record::InputOutput(InputOutput { prompt, response }) => {
+                let encoded = self.continued(&prompt, &response)?;
+                Ok(vec![line(0, None, (prompt + &response, encoded))])
+            }
+            Record::Preference(preference) => {
+                let mut lines = Vec::new();
+                for side in Side::BOTH {
+                    let samples = self.conversation(&preference.conversation(side));
+                    for text in samples.map_err(|error| format!("{}: {error}", side.as_str()))? {
+                        lines.push(line(lines.len(), Some(side.as_str()), text));
+                    }
                 }
-                let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
-                Ok(vec![Line::Encoded { index, sample: 0, text, input_ids, labels }])
+                Ok(lines)
             }
         }
     }
 
-    fn line(&self, index: usize, sample: usize, rendered: &Rendered) -> Result<Line, String> {
+    /// The samples of a conversation, each with its ids.
+    fn conversation(&self, conversation: &Conversation) -> Result<Vec<(String, Option<Ids>)>, String> {
+        let template = self.template.ok_or("no --template is given")?;
+        if self.options.for_training {
+            let samples = template.samples(conversation, &self.options).map_err(|error| error.to_string())?;
+            return samples.iter().map(|sample| self.encoded(&sample.rendered)).collect();
+        }
+        let rendered = template.render(conversation, &self.options).map_err(|error| error.to_string())?;
+        Ok(vec![self.encoded(&rendered)?])
+    }
+
+    fn encoded(&self, rendered: &Rendered) -> Result<(String, Option<Ids>), String> {
         let text = rendered.text().to_owned();
-        let Some(tokenizer) = &self.tokenizer else {
-            return Ok(Line::Text { index, sample, text });
-        };
+        let Some(tokenizer) = &self.tokenizer else { return Ok((text, None)) };
         let encoded = tokenizer.encode(rendered).map_err(|error| error.to_string())?;
-        Ok(Line::Encoded { index, sample, text, input_ids: encoded.input_ids, labels: encoded.labels })
+        Ok((text, Some(Ids { input_ids: encoded.input_ids, labels: encoded.labels })))
+    }
+
+    /// An untrained beginning and a trained text after it, both without any template.
+    fn continued(&self, prompt: &str, text: &str) -> Result<Option<Ids>, String> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(None) };
+        let encode = |text: &str| tokenizer.encode_text(text).map_err(|error| error.to_string());
+        let mut input_ids = encode(prompt)?;
+        let mut labels = vec![IGNORE_INDEX; input_ids.len()];
+        input_ids.extend(encode(text)?);
+        if self.options.for_training {
+            input_ids.extend(self.eos);
+        }
+        labels.extend(input_ids[labels.len()..].iter().map(|id| id.cast_signed()));
+        Ok(Some(Ids { input_ids, labels }))
     }
 }

@@ -12,7 +12,7 @@ use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
 use toolsmith_prepare::{
-    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_parquet, prepare_in_memory,
+    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_prepared, prepare_in_memory,
     read_prepared,
 };
 use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
@@ -76,7 +76,11 @@ pub(crate) fn run(
         },
         compat,
     };
-    let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
+    let options = PrepareOptions {
+        skip_bad: config.skip_bad,
+        pipeline: pipeline_options(threads),
+        ..PrepareOptions::default()
+    };
     let load = |files: &[String], what: &str, out: &mut dyn Write| {
         load_samples(files, what, &maker, &options, &folder, styles, out)
     };
@@ -155,7 +159,7 @@ fn load_samples(
     let mut samples = Vec::new();
     for name in files {
         let path = PathBuf::from(name);
-        if is_parquet(&path) {
+        if is_prepared(&path) {
             let prepared = read_prepared(&path)?;
             check_facts(&prepared.facts, &path, folder)?;
             if let Some(limit) = maker.options.max_length {

@@ -239,7 +239,7 @@ fn prepare_args(folder: &RunFolder) -> PrepareArgs {
         data: vec![folder.path("train.jsonl")],
         model: folder.text("base"),
         output: folder.path("train.parquet"),
-        format: FormatArgs { format: None, template: None },
+        format: FormatArgs { format: None, dataset_info: None, template: None },
         samples: SampleArgs::default(),
         compat: CompatArgs::default(),
         skip_bad: false,

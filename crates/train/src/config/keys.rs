@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use toolsmith_chat::batch::Truncation;
 use toolsmith_chat::compat::{Compat, Limits, llama_factory};
-use toolsmith_chat::data::{SourceFormat, TrainOn};
+use toolsmith_chat::data::{RecordFormat, TrainOn};
 use toolsmith_chat::template::Template;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
@@ -117,8 +117,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let files = "a path, or a list of paths";
     let data = top.required_texts("data", files);
     let eval_data = top.texts("eval_data", files);
-    let formats = SourceFormat::ALL.map(SourceFormat::as_str);
-    let format = top.name("format", &[&formats[..], &["text"]].concat());
+    let format = top.name("format", &RecordFormat::names());
     let compat = top.name("compat", &Compat::ALL.map(Compat::as_str)).and_then(|name| name.parse().ok());
     let limits = if compat.is_some() { read_limits(&mut top) } else { Limits::default() };
     let templates = match compat {
