@@ -77,7 +77,12 @@ impl SampleMaker<'_> {
         Ok(accepted)
     }
 
-    fn own(&self, bytes: &[u8], place: Place, format: Option<&RecordFormat>) -> Result<Accepted, Vec<Reason>> {
+    fn own(
+        &self,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
         let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
         match record {
             Record::Conversation(conversation) => self.conversation(conversation),
