@@ -219,5 +219,5 @@ fn samples_longer_than_asked_are_refused_and_said_so() {
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
     let ran = place.run(&[&PREPARE[..], &["--max-length", "50"]].concat());
     assert_eq!(ran.code, 3);
-    assert_snapshot!(listed(&ran.stdout), @r"  data.jsonl:1: record 0: the sample has 707 tokens, and at most 50 are asked for (max_length). Raise the limit or shorten the record; samples are never cut");
+    assert_snapshot!(listed(&ran.stdout), @r"  data.jsonl:1: record 0: the sample has 707 tokens even without the turns, tools and parts of results that may be left out (truncate: structured), and at most 50 are asked for (max_length). Raise the limit, shorten the record, or cut it blindly with truncate: right");
 }
