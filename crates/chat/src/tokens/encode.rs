@@ -38,6 +38,8 @@ impl Encoded {
 pub struct TokenOrigin {
     /// Index of the piece in which it begins.
     pub piece: usize,
+    /// Index of the piece in which it ends.
+    pub last_piece: usize,
     /// Index of the message that the piece belongs to.
     pub message: Option<usize>,
 }
@@ -143,7 +145,7 @@ impl Encoder<'_, '_> {
         let at = self.rendered.pieces()[piece];
         self.encoded.push(added.id, at.trained);
         if let Some(origins) = &mut self.origins {
-            origins.push(TokenOrigin { piece, message: at.message });
+            origins.push(TokenOrigin { piece, last_piece: piece, message: at.message });
         }
         let after = if added.rstrip { text[end..].trim_start() } else { &text[end..] };
         self.run_start = text.len() - after.len();
@@ -240,7 +242,11 @@ impl Encoder<'_, '_> {
                 for token in &self.tokens[index..] {
                     self.encoded.push(token.id(), run[last].trained);
                     if let Some(origins) = &mut self.origins {
-                        origins.push(TokenOrigin { piece: first + last, message: run[last].message });
+                        origins.push(TokenOrigin {
+                            piece: first + last,
+                            last_piece: first + last,
+                            message: run[last].message,
+                        });
                     }
                 }
                 return;
@@ -256,7 +262,11 @@ impl Encoder<'_, '_> {
             self.encoded.straddling_tokens += usize::from(any && !all);
             self.encoded.push(token.id(), all);
             if let Some(origins) = &mut self.origins {
-                origins.push(TokenOrigin { piece: first + begins, message: run[begins].message });
+                origins.push(TokenOrigin {
+                    piece: first + begins,
+                    last_piece: first + piece,
+                    message: run[begins].message,
+                });
             }
             at = end;
         }

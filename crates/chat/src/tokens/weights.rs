@@ -1,6 +1,7 @@
-//! What each token counts in the loss, by the part of the answer that it begins in.
+//! What each token counts in the loss, by the part of the answer that it spells: where it holds punctuation too, the part
+//! decides.
 
-use super::{ChatTokenizer, Encoded, TokenizerError};
+use super::{ChatTokenizer, Encoded, TokenOrigin, TokenizerError};
 use crate::template::{Part, Rendered};
 
 /// Weights of the parts of an answer; what is no such part (punctuation, stop tokens) weighs 1.
@@ -46,7 +47,11 @@ impl ChatTokenizer {
     ) -> Result<(Encoded, Vec<f32>), TokenizerError> {
         let (encoded, origins) = self.encode_with_origins(rendered)?;
         let pieces = rendered.pieces();
-        let weights = origins.iter().map(|origin| weights.of(pieces[origin.piece].part)).collect();
+        let part = |origin: &TokenOrigin| {
+            let mut parts = pieces[origin.piece..=origin.last_piece].iter().map(|piece| piece.part);
+            parts.find(|part| *part != Part::Other).unwrap_or_default()
+        };
+        let weights = origins.iter().map(|origin| weights.of(part(origin))).collect();
         Ok((encoded, weights))
     }
 }
