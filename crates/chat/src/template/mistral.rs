@@ -177,7 +177,7 @@ fn write_calls(out: &mut Writer, calls: &[ToolCall], message: usize, ids: &CallI
         out.structure(", \"arguments\": ");
         out.arguments(&call.arguments);
         out.structure(", \"id\": \"");
-        out.content(ids.of_call(message, index));
+        out.content_part(Part::Other, ids.of_call(message, index));
         out.structure("\"}");
     }
     out.structure("]");
