@@ -21,12 +21,12 @@
 use super::chatml;
 use super::family::{Family, History};
 use super::parse::Grammar;
-use super::python_text::{python_str, strip};
+use super::python_text::strip;
 use super::rendered::{PieceKind, Writer};
 use super::samples::asked_last;
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolSpec};
-use crate::json::{Json, push_python};
+use crate::json::{Json, push_python, to_str};
 
 const BEFORE_TOOLS: &str = "You are a function calling AI model. You are provided with function signatures within \
     <tools></tools> XML tags. You may call one or more functions to assist with the user query. Don't make \
@@ -178,7 +178,7 @@ fn write_tool(out: &mut Writer, tool: &Json) -> Result<(), String> {
         out.content(&type_name(schema)?);
         out.structure("): ");
         if let Some(description) = schema.get("description") {
-            out.content(strip(&python_str(description)));
+            out.content(strip(&to_str(description)));
         }
     }
     if let Some(description) = returned.and_then(|returned| returned.get("description")) {

@@ -17,11 +17,11 @@
 use super::chatml;
 use super::family::{Family, History};
 use super::parse::{FunctionXml, Grammar};
-use super::python_text::{python_str, strip};
+use super::python_text::strip;
 use super::rendered::{Part, PieceKind, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
-use crate::json::{Json, push_python};
+use crate::json::{Json, push_python, to_str};
 
 pub(super) const DEFAULT_SYSTEM: &str =
     "You are Qwen, a helpful AI assistant that can interact with a computer to solve tasks.";
@@ -131,14 +131,14 @@ fn write_tool(out: &mut Writer, tool: &ToolSpec, index: usize) -> Result<(), Ren
 
 fn write_str(out: &mut Writer, value: Option<&Json>) {
     if let Some(value) = value {
-        out.content(&python_str(value));
+        out.content(&to_str(value));
     }
 }
 
 fn write_description(out: &mut Writer, of: &Json) {
     if let Some(description) = of.get("description") {
         out.structure("\n<description>");
-        out.content(strip(&python_str(description)));
+        out.content(strip(&to_str(description)));
         out.structure("</description>");
     }
 }
@@ -164,7 +164,7 @@ fn write_value(out: &mut Writer, value: &Json) {
     match value {
         Json::Array(_) | Json::Object(_) => out.write(PieceKind::Content, |text| push_python(text, value)),
         Json::String(text) => out.content(text),
-        other => out.content(&python_str(other)),
+        other => out.content(&to_str(other)),
     }
 }
 

@@ -19,11 +19,10 @@
 use super::chatml;
 use super::family::{Family, History};
 use super::parse::Grammar;
-use super::python_text::python_str;
 use super::rendered::{Part, Writer};
 use super::{RenderError, RenderOptions, Rendered, Template};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
-use crate::json::Json;
+use crate::json::{Json, to_str};
 
 pub(super) const ACTION: &str = "Action:";
 pub(super) const INPUT: &str = "Action Input:";
@@ -106,7 +105,7 @@ fn write_system(out: &mut Writer, conversation: &Conversation, first: &Message) 
 fn write_tool(out: &mut Writer, tool: &ToolSpec) -> Result<(), String> {
     let function = tool.function_object();
     let name = tool.name().ok_or("it has no name")?;
-    let text_at = |of: &Json, key: &str| of.get(key).map(python_str).unwrap_or_default();
+    let text_at = |of: &Json, key: &str| of.get(key).map(to_str).unwrap_or_default();
     out.structure("> Tool Name: ");
     out.content(name);
     out.structure("\nTool Description: ");

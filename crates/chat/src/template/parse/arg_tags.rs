@@ -12,7 +12,7 @@
 
 use super::name_line::{looks_like_name, may_stand_in_name};
 use super::offered::Offered;
-use super::scanner::{Mark, Object, Scanner, begins_mark, starts_with_mark, without_stops};
+use super::scanner::{Mark, Object, Scanner, begins_mark, starts_with_mark};
 use super::schema_types::bare_value;
 use super::tool_call_tags::read_call;
 use crate::data::ToolCall;
@@ -292,18 +292,10 @@ fn break_off(scanner: &mut Scanner, error: String) -> State {
 }
 
 fn broken(scanner: &mut Scanner, error: String, last: bool) -> Next {
-    let end = match scanner.find_mark(&[CLOSE, OPEN], last) {
-        Mark::Found(place, CLOSE) => place + CLOSE.len(),
-        Mark::Found(place, _) => place,
-        Mark::None(_) if !last => return Err(State::Broken { error }),
-        Mark::None(_) => scanner.text.len(),
-    };
-    scanner.call_begins(true);
-    let raw_text = without_stops(&scanner.text[scanner.at..end], &STOPS).trim_end().to_owned();
-    scanner.call(Err(error), &raw_text);
-    scanner.skip_to(end);
-    scanner.look = end;
-    Ok(State::Text)
+    match scanner.settle_broken([OPEN, CLOSE], &STOPS, &error, last) {
+        true => Ok(State::Text),
+        false => Err(State::Broken { error }),
+    }
 }
 
 fn object_ended(scanner: &mut Scanner, object: usize, end: usize, last: bool) -> Next {
@@ -321,10 +313,7 @@ fn object_ended(scanner: &mut Scanner, object: usize, end: usize, last: bool) ->
         scanner.look += CLOSE.len();
     }
     let call = read_call(&scanner.rest()[object..end], &scanner.offered);
-    let raw_text = scanner.text[scanner.at..scanner.look].to_owned();
-    scanner.call_begins(true);
-    scanner.call(call, &raw_text);
-    scanner.skip_to(scanner.look);
+    scanner.settle_call(call);
     Ok(State::Text)
 }
 

@@ -10,7 +10,7 @@
 //! do not make a text of JSON, since the format writes none.
 
 use super::offered::Offered;
-use super::scanner::{Mark, Scanner, begins_mark, starts_with_mark, without_stops};
+use super::scanner::{Mark, Scanner, begins_mark, starts_with_mark};
 use crate::data::ToolCall;
 use crate::json::{self, Json, JsonMap};
 use crate::template::chatml::STOPS;
@@ -265,10 +265,7 @@ fn complete(scanner: &mut Scanner, call: Call, end: usize, last: bool) -> Next {
     // Without its closing mark a complete call still is one.
     scanner.look = if tail.starts_with(CLOSE) { scanner.look + CLOSE.len() } else { scanner.at + end };
     let call = read_call(call, &scanner.offered);
-    let raw_text = scanner.text[scanner.at..scanner.look].to_owned();
-    scanner.call_begins(true);
-    scanner.call(call, &raw_text);
-    scanner.skip_to(scanner.look);
+    scanner.settle_call(call);
     Ok(State::Text)
 }
 
@@ -278,18 +275,10 @@ fn break_off(scanner: &mut Scanner, error: &str) -> State {
 }
 
 fn broken(scanner: &mut Scanner, error: String, last: bool) -> Next {
-    let end = match scanner.find_mark(&[CLOSE, OPEN], last) {
-        Mark::Found(place, CLOSE) => place + CLOSE.len(),
-        Mark::Found(place, _) => place,
-        Mark::None(_) if !last => return Err(State::Broken { error }),
-        Mark::None(_) => scanner.text.len(),
-    };
-    scanner.call_begins(true);
-    let raw_text = without_stops(&scanner.text[scanner.at..end], &STOPS).trim_end().to_owned();
-    scanner.call(Err(error), &raw_text);
-    scanner.skip_to(end);
-    scanner.look = end;
-    Ok(State::Text)
+    match scanner.settle_broken([OPEN, CLOSE], &STOPS, &error, last) {
+        true => Ok(State::Text),
+        false => Err(State::Broken { error }),
+    }
 }
 
 fn read_call(call: Call, offered: &Offered) -> Result<ToolCall, String> {

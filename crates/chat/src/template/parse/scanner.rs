@@ -138,6 +138,37 @@ impl Scanner {
         });
     }
 
+    /// A call stands from `at` to `look`: says what it was read as, and settles it.
+    pub(super) fn settle_call(&mut self, call: Result<ToolCall, String>) {
+        let raw_text = self.text[self.at..self.look].to_owned();
+        self.call_begins(true);
+        self.call(call, &raw_text);
+        self.skip_to(self.look);
+    }
+
+    /// A call that is broken stands at `at`: settles it as malformed up to its closing mark, that one included, or to the next
+    /// opening one. `false` where more text may hold one.
+    pub(super) fn settle_broken(
+        &mut self,
+        [open, close]: [&'static str; 2],
+        stops: &[&str],
+        error: &str,
+        last: bool,
+    ) -> bool {
+        let end = match self.find_mark(&[close, open], last) {
+            Mark::Found(place, mark) if mark == close => place + close.len(),
+            Mark::Found(place, _) => place,
+            Mark::None(_) if !last => return false,
+            Mark::None(_) => self.text.len(),
+        };
+        self.call_begins(true);
+        let raw_text = without_stops(&self.text[self.at..end], stops).trim_end().to_owned();
+        self.call(Err(error.to_owned()), &raw_text);
+        self.skip_to(end);
+        self.look = end;
+        true
+    }
+
     /// Settles everything up to here as text up to the next of these marks, as far as it is certain. Where a mark is found,
     /// it stands at `at` and `look` is behind it.
     pub(super) fn text_until(&mut self, marks: &[&'static str], last: bool) -> Option<&'static str> {

@@ -5,7 +5,7 @@
 //! off is malformed up to the next mark. A stop token counts as one only at the end of the text.
 
 use super::offered::Offered;
-use super::scanner::{Mark, Object, Scanner, begins_mark, starts_with_mark, without_stops};
+use super::scanner::{Object, Scanner, begins_mark, starts_with_mark};
 use crate::data::ToolCall;
 use crate::json::{self, Json, ObjectScan};
 
@@ -100,26 +100,15 @@ fn complete(scanner: &mut Scanner, object: usize, end: usize, last: bool) -> Nex
     }
     // Without its closing mark a complete call still is one.
     let call = read_call(&scanner.rest()[object..end], &scanner.offered);
-    let raw_text = scanner.text[scanner.at..scanner.look].to_owned();
-    scanner.call_begins(true);
-    scanner.call(call, &raw_text);
-    scanner.skip_to(scanner.look);
+    scanner.settle_call(call);
     Ok(State::Text)
 }
 
 fn broken(scanner: &mut Scanner, error: String, last: bool) -> Next {
-    let end = match scanner.find_mark(&[CLOSE, OPEN], last) {
-        Mark::Found(place, CLOSE) => place + CLOSE.len(),
-        Mark::Found(place, _) => place,
-        Mark::None(_) if !last => return Err(State::Broken { error }),
-        Mark::None(_) => scanner.text.len(),
-    };
-    scanner.call_begins(true);
-    let raw_text = without_stops(&scanner.text[scanner.at..end], &STOPS).trim_end().to_owned();
-    scanner.call(Err(error), &raw_text);
-    scanner.skip_to(end);
-    scanner.look = end;
-    Ok(State::Text)
+    match scanner.settle_broken([OPEN, CLOSE], &STOPS, &error, last) {
+        true => Ok(State::Text),
+        false => Err(State::Broken { error }),
+    }
 }
 
 pub(super) fn read_call(text: &str, offered: &Offered) -> Result<ToolCall, String> {
