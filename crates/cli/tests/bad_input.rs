@@ -152,7 +152,7 @@ fn output_that_cannot_be_written() {
         |name: &str| place.run(&["prepare", "data.jsonl", "--model", "model", "-o", name]).complaint();
     assert_snapshot!(output("none/out.parquet"), @r"
     exit code 1
-    error: none/out.parquet: cannot be written: entity not found. Nothing was left under that name; its folder does not exist: create it
+    error: none/out.parquet: cannot be written: no such folder. Nothing was left under that name; its folder does not exist: create it
     ");
     assert_snapshot!(output("model"), @r"
     exit code 1

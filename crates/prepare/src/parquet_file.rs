@@ -190,6 +190,7 @@ fn without_path(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::Other => error,
         _ if error.raw_os_error().is_some() => error,
+        kind @ ErrorKind::NotFound => io::Error::new(kind, "no such folder"),
         kind => io::Error::from(kind),
     }
 }
