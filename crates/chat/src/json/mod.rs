@@ -11,6 +11,7 @@ mod scan;
 
 pub use equal::equal_by_value;
 pub use literal::{LiteralError, parse_literal};
+pub(crate) use python::push_float;
 pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
 pub(crate) use scan::{ObjectScan, ScanState};
 

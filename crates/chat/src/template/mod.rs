@@ -4,9 +4,12 @@
 //! pieces that know what they are. And back: the text that a model wrote, whole or in any portions, to an
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
+mod chat_template;
+mod compare;
 mod error;
 mod family;
 mod glm4;
+mod jinja;
 mod parse;
 mod qwen25;
 mod recognise;
@@ -16,7 +19,10 @@ mod samples;
 use std::fmt;
 use std::str::FromStr;
 
+pub use chat_template::{ChatTemplate, TemplateName};
+pub use compare::{Difference, first_difference};
 pub use error::RenderError;
+pub use jinja::{LocalTime, ModelTemplate};
 pub use parse::{AssistantTurn, MalformedToolCall, ParseEvent, StreamParser};
 pub use recognise::ModelFacts;
 pub use rendered::{Piece, PieceKind, Rendered};
@@ -90,23 +96,21 @@ impl Template {
         conversation: &Conversation,
         options: &RenderOptions,
     ) -> Result<Vec<Rendered>, RenderError> {
-        samples::samples(self, conversation, options)
+        let rewrites = self.family().rewrites_history;
+        samples::samples(&|turn| self.render(turn, options), rewrites, conversation, options)
     }
 
     /// Reads a whole answer: what a model wrote after the generation prompt.
     ///
     /// With the tools that were offered, a call must name one of them; without (`None`), any name will do.
     pub fn parse(self, text: &str, tools: Option<&[ToolSpec]>) -> AssistantTurn {
-        let mut parser = self.stream_parser(tools);
-        let mut turn = AssistantTurn::default();
-        turn.extend(parser.push(text));
-        turn.extend(parser.finish());
-        turn
+        self.stream_parser(tools).whole(text)
     }
 
     /// A parser for an answer that is still being written.
     pub fn stream_parser(self, tools: Option<&[ToolSpec]>) -> StreamParser {
-        StreamParser::new(self, tools)
+        let family = self.family();
+        StreamParser::new((family.grammar)(), family.thinks, tools)
     }
 
     /// The control tokens that end an answer, the one that training teaches first. Generation stops at each of them.

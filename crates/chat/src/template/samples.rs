@@ -1,19 +1,23 @@
 //! A conversation to the samples it is trained by.
 //!
-//! In: a conversation and a family. Out: one sample, or, where the family writes history in another way than the turn it
-//! is answering (Qwen3 and GLM-4.5 drop earlier thoughts), one per trained user turn: the conversation up to the end
+//! In: a conversation and how it is rendered. Out: one sample, or, where history is written in another way than the turn
+//! that is answered (Qwen3 and GLM-4.5 drop earlier thoughts), one per trained user turn: the conversation up to the end
 //! of that turn, in which only that turn is trained. Turns whose texts agree share a sample.
 
-use super::{RenderError, RenderOptions, Rendered, Template};
+use super::{RenderError, RenderOptions, Rendered};
 use crate::data::{Conversation, Role};
 
+/// Renders a conversation.
+type Render<'a> = &'a dyn Fn(&Conversation) -> Result<Rendered, RenderError>;
+
 pub(super) fn samples(
-    template: Template,
+    render: Render<'_>,
+    rewrites_history: bool,
     conversation: &Conversation,
     options: &RenderOptions,
 ) -> Result<Vec<Rendered>, RenderError> {
-    if !template.family().rewrites_history || options.add_generation_prompt {
-        return Ok(vec![template.render(conversation, options)?]);
+    if !rewrites_history || options.add_generation_prompt {
+        return Ok(vec![render(conversation)?]);
     }
     let mut samples: Vec<Rendered> = Vec::new();
     // From where on messages are trained in the sample being built: earlier turns have samples of their own.
@@ -21,13 +25,13 @@ pub(super) fn samples(
     for end in turn_ends(conversation) {
         let mut turn =
             Conversation { messages: conversation.messages[..end].to_vec(), ..conversation.clone() };
-        let shared = with_trained_from(&mut turn, trained_from, template, options)?;
+        let shared = with_trained_from(&mut turn, trained_from, render)?;
         match samples.last_mut() {
             // What was written for the turns before stands in this text as it was: one sample holds them all.
             Some(before) if shared.text().starts_with(before.text()) => *before = shared,
             Some(before) => {
                 trained_from = before_turn(conversation, end);
-                let alone = with_trained_from(&mut turn, trained_from, template, options)?;
+                let alone = with_trained_from(&mut turn, trained_from, render)?;
                 if before.has_trained_piece() {
                     samples.push(alone);
                 } else {
@@ -47,13 +51,12 @@ pub(super) fn samples(
 fn with_trained_from(
     turn: &mut Conversation,
     from: usize,
-    template: Template,
-    options: &RenderOptions,
+    render: Render<'_>,
 ) -> Result<Rendered, RenderError> {
     for message in &mut turn.messages[..from] {
         message.train = Some(false);
     }
-    template.render(turn, options)
+    render(turn)
 }
 
 /// Where each user turn ends: before the next question, and at the end.

@@ -19,7 +19,6 @@ use scanner::Scanner;
 use thinking::Thinking;
 pub(super) use tool_call_tags::ToolCallTags;
 
-use super::Template;
 use crate::data::{ToolCall, ToolSpec};
 
 /// An assistant's turn as it was generated.
@@ -109,13 +108,20 @@ impl Grammar {
 }
 
 impl StreamParser {
-    pub(super) fn new(template: Template, tools: Option<&[ToolSpec]>) -> Self {
-        let family = template.family();
+    pub(super) fn new(grammar: Grammar, thinks: bool, tools: Option<&[ToolSpec]>) -> Self {
         Self {
             scanner: Scanner::new(Offered::new(tools)),
-            thinking: family.thinks.then(Thinking::new),
-            grammar: (family.grammar)(),
+            thinking: thinks.then(Thinking::new),
+            grammar,
         }
+    }
+
+    /// Reads a whole answer.
+    pub(super) fn whole(mut self, text: &str) -> AssistantTurn {
+        let mut turn = AssistantTurn::default();
+        turn.extend(self.push(text));
+        turn.extend(self.finish());
+        turn
     }
 
     /// Takes the next portion of text; returns what is certain by now.
