@@ -133,7 +133,9 @@ fn texts_and_ids_equal_those_of_transformers() {
 #[ignore = "needs the data folder beside the checkout, and TRL_TEMPLATES"]
 fn labels_of_generation_blocks_equal_those_of_transformers() {
     let folder = std::env::var("TRL_TEMPLATES").unwrap_or_else(|_| {
-        panic!("TRL_TEMPLATES is not set: it names the folder trl/chat_templates of an unpacked TRL 1.16.0 wheel")
+        panic!(
+            "TRL_TEMPLATES is not set: it names the folder trl/chat_templates of an unpacked TRL 1.16.0 wheel"
+        )
     });
     let cases = lines("golden/trl_masks.jsonl");
     let mut wrong = Vec::new();
@@ -231,7 +233,11 @@ fn native_families_and_their_templates_agree() {
                 }
                 (Err(_), Err(_)) => "refused by both".to_owned(),
                 (ours, theirs) => {
-                    println!("{name} {id}: native {:?}, own {:?}", ours.as_ref().err(), theirs.as_ref().err());
+                    println!(
+                        "{name} {id}: native {:?}, own {:?}",
+                        ours.as_ref().err(),
+                        theirs.as_ref().err()
+                    );
                     "refused by one".to_owned()
                 }
             };
@@ -257,9 +263,16 @@ fn content_never_becomes_a_control_token() {
             data::Message::tool_result(Some("c".to_owned()), "R"),
             data::Message::assistant("Z"),
         ];
-        let tools = |text: &str| vec![data::ToolSpec::function("f", text, serde_json::json!({"type": "object", "properties": {"a": {"type": "string"}}}))];
+        let tools = |text: &str| {
+            vec![data::ToolSpec::function(
+                "f",
+                text,
+                serde_json::json!({"type": "object", "properties": {"a": {"type": "string"}}}),
+            )]
+        };
         let controls = |conversation: &Conversation| {
-            let rendered = template.render(conversation, &RenderOptions::PLAIN).map_err(|error| error.to_string())?;
+            let rendered =
+                template.render(conversation, &RenderOptions::PLAIN).map_err(|error| error.to_string())?;
             assert!(rendered.pieces().iter().any(|piece| piece.kind == PieceKind::Content));
             let ids = tokenizer.encode(&rendered).unwrap().input_ids;
             Ok::<_, String>(ids.into_iter().filter(|id| tokenizer.is_control(*id)).collect::<Vec<_>>())

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template::TemplateName;
 use toolsmith_prepare::RecordFormat;
 
 /// Fine-tune language models to call tools: prepare, look, train, talk, score.
@@ -71,9 +71,9 @@ pub(crate) struct FormatArgs {
     /// Shape of the records: openai, glm4, sharegpt or text [default: recognised, record by record]
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<RecordFormat>,
-    /// Chat template: qwen2.5 or glm4 [default: recognised from the model's files]
+    /// Chat template: qwen2.5, glm4, or jinja for the model's own [default: recognised from the model's files]
     #[arg(long, value_name = "NAME")]
-    pub(crate) template: Option<Template>,
+    pub(crate) template: Option<TemplateName>,
 }
 
 /// `demo`
@@ -137,14 +137,20 @@ pub(crate) struct RenderArgs {
     /// Render for answers without thoughts, in families that leave the choice (Qwen3, GLM-4.5)
     #[arg(long)]
     pub(crate) no_thinking: bool,
+    /// Compare each text with what the model's own chat template prints; differences are shown and counted
+    #[arg(long, requires = "model")]
+    pub(crate) verify: bool,
 }
 
 /// `parse`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ParseArgs {
-    /// Chat template the text was generated with: qwen2.5 or glm4
-    #[arg(long, value_name = "NAME")]
-    pub(crate) template: Template,
+    /// Chat template the text was generated with: qwen2.5, glm4, or jinja for that of --model
+    #[arg(long, value_name = "NAME", required_unless_present = "model")]
+    pub(crate) template: Option<TemplateName>,
+    /// Model folder or Hugging Face id; its own chat template tells how calls are written
+    #[arg(long, value_name = "DIR|ID")]
+    pub(crate) model: Option<String>,
     /// JSON file with the tools that were offered; a call must then name one of them
     #[arg(long, value_name = "FILE")]
     pub(crate) tools: Option<PathBuf>,
@@ -244,9 +250,9 @@ pub(crate) struct ChatArgs {
     /// Which model answers.
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Chat template: qwen2.5 or glm4 [default: recognised from the model's files]
+    /// Chat template: qwen2.5, glm4, or jinja for the model's own [default: recognised from the model's files]
     #[arg(long, value_name = "NAME")]
-    pub(crate) template: Option<Template>,
+    pub(crate) template: Option<TemplateName>,
     /// JSON file with the tools to offer, as in OpenAI's API
     #[arg(long, value_name = "FILE")]
     pub(crate) tools: Option<PathBuf>,

@@ -4,9 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{
-    AssistantTurn, ModelTemplate, RenderError, RenderOptions, Rendered, StreamParser, Template,
-};
+use super::{AssistantTurn, ModelTemplate, RenderError, RenderOptions, Rendered, StreamParser, Template};
 use crate::data::{Conversation, ToolSpec};
 
 /// What `--template` takes: a native family, or `jinja` for the model's own chat template.

@@ -29,7 +29,9 @@ pub fn first_difference(ours: &str, theirs: &str) -> Option<Difference> {
         return None;
     }
     let at = ours.chars().zip(theirs.chars()).take_while(|(a, b)| a == b).count();
-    let around = |text: &str| -> String { text.chars().skip(at.saturating_sub(BEFORE)).take(at.min(BEFORE) + AFTER).collect() };
+    let around = |text: &str| -> String {
+        text.chars().skip(at.saturating_sub(BEFORE)).take(at.min(BEFORE) + AFTER).collect()
+    };
     Some(Difference { at, ours: around(ours), theirs: around(theirs) })
 }
 

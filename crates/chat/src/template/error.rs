@@ -90,7 +90,9 @@ pub enum RenderError {
     )]
     NoChatTemplate,
     /// The model's chat template is no Jinja.
-    #[error("the model's chat template: line {line}: {reason}. Expected a Jinja template as transformers runs it")]
+    #[error(
+        "the model's chat template: line {line}: {reason}. Expected a Jinja template as transformers runs it"
+    )]
     TemplateSyntax {
         /// Line of the template, from 1.
         line: usize,

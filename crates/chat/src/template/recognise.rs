@@ -55,7 +55,10 @@ fn special_tokens(tokenizer_config: &Json) -> Vec<(String, String)> {
         ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
     let token = |name: &str| {
         let token = tokenizer_config.get(name)?;
-        token.as_str().or_else(|| token.get("content")?.as_str()).map(|token| (name.to_owned(), token.to_owned()))
+        token
+            .as_str()
+            .or_else(|| token.get("content")?.as_str())
+            .map(|token| (name.to_owned(), token.to_owned()))
     };
     NAMES.into_iter().filter_map(token).collect()
 }

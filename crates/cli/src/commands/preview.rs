@@ -22,7 +22,8 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
     let maker = SampleMaker {
-        template: folder.find_template(args.format.template, &tokenizer),
+        template: folder.find_template(args.format.template, &tokenizer)?,
+        own_template: None,
         eos: folder.eos_id(&tokenizer),
         format: args.format.format,
         max_length: None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
@@ -52,14 +52,15 @@ pub(crate) fn run(
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let template = named::<Template>(config.template.as_deref())?;
+    let template = named::<TemplateName>(config.template.as_deref())?;
     let folder =
         ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
     let tokenizer = folder.tokenizer()?;
-    let template = folder.find_template(template, &tokenizer);
+    let template = folder.find_template(template, &tokenizer)?;
     let maker = SampleMaker {
         tokenizer: &tokenizer,
-        template,
+        template: template.clone(),
+        own_template: folder.own_template(&tokenizer)?,
         format: named(config.format.as_deref())?,
         eos: folder.eos_id(&tokenizer),
         max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
@@ -90,7 +91,8 @@ pub(crate) fn run(
     };
     let mut trainer = if args.resume { Trainer::resume(job)? } else { Trainer::start(job)? };
     let stop = stop_on_interrupt()?;
-    let mut progress = TrainProgress::new(&folder, template, &tokenizer, std::io::stderr().is_terminal());
+    let mut progress =
+        TrainProgress::new(&folder, template.as_ref(), &tokenizer, std::io::stderr().is_terminal());
     let outcome = trainer.train(&mut progress, &stop);
     progress.close();
     match outcome? {

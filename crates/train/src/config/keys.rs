@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use toolsmith_chat::data::SourceFormat;
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template::TemplateName;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 
 use super::TrainConfig;
@@ -100,7 +100,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let eval_data = top.texts("eval_data", files);
     let formats = SourceFormat::ALL.map(SourceFormat::as_str);
     let format = top.name("format", &[&formats[..], &["text"]].concat());
-    let template = top.name("template", &Template::ALL.map(Template::as_str));
+    let template = top.name("template", &TemplateName::all());
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));

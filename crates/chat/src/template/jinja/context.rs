@@ -30,7 +30,10 @@ impl Shape {
         if !source.contains("metadata") || source.contains("tool_calls") {
             return Self::OpenAi;
         }
-        if ["['tools']", "[\"tools\"]", "item.tools", "message.tools"].iter().any(|part| source.contains(part)) {
+        if ["['tools']", "[\"tools\"]", "item.tools", "message.tools"]
+            .iter()
+            .any(|part| source.contains(part))
+        {
             Self::MetadataAndTools
         } else {
             Self::Metadata
@@ -103,7 +106,9 @@ pub(super) fn variables(
             // It was written with the tools.
             Shape::MetadataAndTools
                 if index == 0 && message.role == Role::System && conversation.tools.is_some() => {}
-            Shape::Metadata | Shape::MetadataAndTools => builder.glm4(message, index, conversation.tools())?,
+            Shape::Metadata | Shape::MetadataAndTools => {
+                builder.glm4(message, index, conversation.tools())?
+            }
         }
         counts.push(builder.messages.len());
     }

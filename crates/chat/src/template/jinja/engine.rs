@@ -50,7 +50,8 @@ impl Engine {
     pub(super) fn compile(source: &str, now: Option<LocalTime>) -> Result<Self, RenderError> {
         let mut environment = Environment::new();
         let mut syntax = SyntaxConfig::builder();
-        let syntax = syntax.trim_blocks(true).lstrip_blocks(true).build().map_err(|error| syntax_error(&error))?;
+        let syntax =
+            syntax.trim_blocks(true).lstrip_blocks(true).build().map_err(|error| syntax_error(&error))?;
         environment.set_syntax(syntax);
         environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -208,10 +209,7 @@ mod tests {
             ("{{ x.b[2] }} {{ x.b[2] | string }} {{ x.b[3] }} {{ x.b[4] }}", "1e+22 1e+22 None True"),
             ("{{ x }}", "{'b': [1, 2.5, 1e+22, None, True], 'a': 'é\"\\n'}"),
             ("{% for k, v in x.items() %}\n    {{ k }}\n{% endfor %}", "    b\n    a\n"),
-            (
-                "{% for i in [1, 2, 3] %}{% if i == 2 %}{% continue %}{% endif %}{{ i }}{% endfor %}",
-                "13",
-            ),
+            ("{% for i in [1, 2, 3] %}{% if i == 2 %}{% continue %}{% endif %}{{ i }}{% endfor %}", "13"),
             (
                 "{% set ns = namespace(n=0) %}{% for i in x.b %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}",
                 "5",

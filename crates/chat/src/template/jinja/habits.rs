@@ -44,17 +44,17 @@ impl Probe<'_> {
     fn text(&self, conversation: &Conversation, prompt: bool) -> Option<String> {
         let options = RenderOptions { add_generation_prompt: prompt, ..RenderOptions::PLAIN };
         let variables = variables(conversation, self.shape, &mut Plain).ok()?;
-        let rendered = self.engine.render(super::bind(
-            &variables.messages,
-            &variables.tools,
-            &options,
-            self.fixed,
-        ));
+        let rendered =
+            self.engine.render(super::bind(&variables.messages, &variables.tools, &options, self.fixed));
         Some(text_of(&rendered.ok()?))
     }
 
     /// The first of these conversations that the template takes.
-    fn first<'c>(&self, conversations: &'c [Conversation], prompt: bool) -> Option<(&'c Conversation, String)> {
+    fn first<'c>(
+        &self,
+        conversations: &'c [Conversation],
+        prompt: bool,
+    ) -> Option<(&'c Conversation, String)> {
         conversations.iter().find_map(|conversation| Some((conversation, self.text(conversation, prompt)?)))
     }
 }
@@ -71,10 +71,7 @@ pub(super) fn habits(
     let mut probe = Probe { engine, fixed, shape: Shape::of(source) };
     let tool = ToolSpec::function("lookup", "Looks it up.", crate::json::Json::Object(schema()));
     let with = |messages: Vec<Message>| {
-        [
-            Conversation::new(messages.clone()),
-            Conversation::with_tools(vec![tool.clone()], messages),
-        ]
+        [Conversation::new(messages.clone()), Conversation::with_tools(vec![tool.clone()], messages)]
     };
     let calls = || Message::calls(vec![call()]);
     let exchange = [Message::user(ASKED), Message::assistant(SAID)];
@@ -118,14 +115,26 @@ pub(super) fn habits(
     };
     let stop_after_call = stop_after_call.or_else(|| stop.clone());
     let rewrites_history = rewrites_history(&probe, &tool);
-    Habits { shape: probe.shape, stop, stop_after_call, writes_stop, header, rewrites_history, opens_thoughts }
+    Habits {
+        shape: probe.shape,
+        stop,
+        stop_after_call,
+        writes_stop,
+        header,
+        rewrites_history,
+        opens_thoughts,
+    }
 }
 
 /// Whether an answer with thoughts, or a call with them, is written differently once a question follows.
 fn rewrites_history(probe: &Probe<'_>, tool: &ToolSpec) -> bool {
     let thought = Message { reasoning: Some("Hmm".to_owned()), ..Message::assistant(SAID) };
     let in_content = Message::assistant("<think>\nHmm\n</think>\n\nWvj");
-    let call = Message { reasoning: Some("Hmm".to_owned()), content: Some(String::new()), ..Message::calls(vec![call()]) };
+    let call = Message {
+        reasoning: Some("Hmm".to_owned()),
+        content: Some(String::new()),
+        ..Message::calls(vec![call()])
+    };
     let answers = [
         vec![Message::assistant(SAID)],
         vec![thought.clone()],
@@ -133,8 +142,7 @@ fn rewrites_history(probe: &Probe<'_>, tool: &ToolSpec) -> bool {
         vec![call, result(), thought],
     ];
     answers.into_iter().any(|answers| {
-        let mut conversation =
-            Conversation::with_tools(vec![tool.clone()], vec![Message::user(ASKED)]);
+        let mut conversation = Conversation::with_tools(vec![tool.clone()], vec![Message::user(ASKED)]);
         conversation.messages.extend(answers);
         let before = probe.text(&conversation, false);
         conversation.messages.push(Message::user(AGAIN));

@@ -294,7 +294,8 @@ fn json_string(text: &str) -> String {
 
 /// How many bytes of a render go on as the text does, as it is or as a JSON string shows it.
 fn common_start(render: &str, text: &str) -> usize {
-    let as_is: usize = render.chars().zip(text.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
+    let as_is: usize =
+        render.chars().zip(text.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
     if as_is == text.len() {
         return as_is;
     }

@@ -158,8 +158,7 @@ impl ModelTemplate {
             return Err(RenderError::NoMessages);
         }
         let variables = variables(conversation, self.habits.shape, &mut Plain)?;
-        let raw =
-            self.engine.render(bind(&variables.messages, &variables.tools, options, &self.fixed))?;
+        let raw = self.engine.render(bind(&variables.messages, &variables.tools, options, &self.fixed))?;
         Ok((variables, raw))
     }
 
@@ -191,8 +190,7 @@ impl ModelTemplate {
         variables: &Variables,
         options: &RenderOptions,
     ) -> Result<Vec<Span>, RenderError> {
-        let prompt_options =
-            RenderOptions { add_generation_prompt: true, for_training: false, ..options.clone() };
+        let prompt_options = RenderOptions { add_generation_prompt: true, for_training: false, ..*options };
         let mut spans = Vec::new();
         for (index, message) in render.conversation.messages.iter().enumerate() {
             if !message.is_trained() {
@@ -219,12 +217,7 @@ impl ModelTemplate {
 }
 
 /// The context of one render.
-fn bind(
-    messages: &[Value],
-    tools: &Value,
-    options: &RenderOptions,
-    fixed: &[(String, Value)],
-) -> Value {
+fn bind(messages: &[Value], tools: &Value, options: &RenderOptions, fixed: &[(String, Value)]) -> Value {
     let own = [
         ("messages", Value::from(messages.to_vec())),
         ("tools", tools.clone()),

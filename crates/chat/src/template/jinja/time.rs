@@ -139,6 +139,9 @@ mod tests {
             let time = LocalTime::from_unix_secs(secs);
             assert_eq!(time.strftime("%a %d %b %Y %H:%M:%S %j %y %p %I"), expected);
         }
-        assert_eq!(LocalTime::from_unix_secs(0).strftime("%-d %A %B %e %% %Q %"), "1 Thursday January  1 % %Q %");
+        assert_eq!(
+            LocalTime::from_unix_secs(0).strftime("%-d %A %B %e %% %Q %"),
+            "1 Thursday January  1 % %Q %"
+        );
     }
 }

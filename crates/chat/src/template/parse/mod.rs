@@ -109,11 +109,7 @@ impl Grammar {
 
 impl StreamParser {
     pub(super) fn new(grammar: Grammar, thinks: bool, tools: Option<&[ToolSpec]>) -> Self {
-        Self {
-            scanner: Scanner::new(Offered::new(tools)),
-            thinking: thinks.then(Thinking::new),
-            grammar,
-        }
+        Self { scanner: Scanner::new(Offered::new(tools)), thinking: thinks.then(Thinking::new), grammar }
     }
 
     /// Reads a whole answer.
