@@ -18,7 +18,9 @@ use toolsmith_chat::tokens::ChatTokenizer;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [data, model] = &arguments[..] else { return Err("usage: template_speed DATA.json MODEL_FOLDER".into()) };
+    let [data, model] = &arguments[..] else {
+        return Err("usage: template_speed DATA.json MODEL_FOLDER".into());
+    };
     let model = Path::new(model);
     let tokenizer = ChatTokenizer::from_bytes(&fs::read(model.join("tokenizer.json"))?)?;
     let config: Option<Value> = match fs::read(model.join("tokenizer_config.json")) {

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use toolsmith_chat::data::{self, Conversation, SourceFormat};
-use toolsmith_chat::template::{ModelFacts, ModelTemplate, PieceKind, RenderOptions, Template};
+use toolsmith_chat::template::{
+    ModelFacts, ModelTemplate, PieceKind, RenderOptions, Template, first_difference,
+};
 use toolsmith_chat::tokens::ChatTokenizer;
 
 fn shared(path: &str) -> PathBuf {
@@ -160,7 +162,10 @@ fn labels_of_generation_blocks_equal_those_of_transformers() {
                     let encoded = tokenizer.encode(&rendered).unwrap();
                     let ids: Vec<u32> = serde_json::from_value(case["input_ids"].clone()).unwrap();
                     let labels: Vec<i32> = serde_json::from_value(case["labels"].clone()).unwrap();
-                    if rendered.text() != case["text"] {
+                    if let Some(difference) =
+                        first_difference(rendered.text(), case["text"].as_str().unwrap())
+                    {
+                        println!("{id}: {difference}");
                         "WRONG text"
                     } else if holds_control_text(&case["conversation"], &tokenizer) {
                         "same text, control text in content"
@@ -225,6 +230,18 @@ fn native_families_and_their_templates_agree() {
                         "equal".to_owned()
                     } else if ids(&ours) == ids(&theirs) {
                         println!("{name} {id}: other labels");
+                        for (ours, theirs) in ours.iter().zip(&theirs) {
+                            for (at, id) in ours.input_ids.iter().enumerate() {
+                                if ours.labels[at] != theirs.labels[at] {
+                                    println!(
+                                        "  {at} {:?} native {} own {}",
+                                        tokenizer.id_to_token(*id),
+                                        ours.labels[at],
+                                        theirs.labels[at]
+                                    );
+                                }
+                            }
+                        }
                         "other labels".to_owned()
                     } else {
                         println!("{name} {id}: other ids");
@@ -259,7 +276,12 @@ fn content_never_becomes_a_control_token() {
         let clean = vec![
             data::Message::system("S"),
             data::Message::user("U"),
-            data::Message::calls(vec![data::ToolCall::new("f", serde_json::json!({"a": "A"})).with_id("c")]),
+            data::Message {
+                content: Some(String::new()),
+                ..data::Message::calls(vec![
+                    data::ToolCall::new("f", serde_json::json!({"a": "A"})).with_id("c"),
+                ])
+            },
             data::Message::tool_result(Some("c".to_owned()), "R"),
             data::Message::assistant("Z"),
         ];

@@ -173,6 +173,21 @@ impl ModelFolder {
         facts.chat_template.is_some().then(|| self.compile(&facts).map(Arc::new)).transpose()
     }
 
+    /// The same beside a native format in use; a template that is no Jinja is said and let be.
+    pub(crate) fn template_to_compare(
+        &self,
+        template: Option<&ChatTemplate>,
+        tokenizer: &ChatTokenizer,
+    ) -> Option<Arc<ModelTemplate>> {
+        template?.native()?;
+        self.own_template(tokenizer).unwrap_or_else(|error| {
+            terminal::say(format_args!(
+                "warning: not compared with the model's own chat template: {error:#}"
+            ));
+            None
+        })
+    }
+
     fn compile(&self, facts: &ModelFacts) -> anyhow::Result<ModelTemplate> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
         let now = now.and_then(|now| i64::try_from(now.as_secs()).ok()).map(LocalTime::from_unix_secs);

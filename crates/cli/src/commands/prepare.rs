@@ -47,7 +47,7 @@ pub(crate) fn run(
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template: template.clone(),
-        own_template: folder.own_template(&tokenizer)?,
+        own_template: folder.template_to_compare(template.as_ref(), &tokenizer),
         format: args.format.format,
         eos: folder.eos_id(&tokenizer),
         max_length: args.max_length,

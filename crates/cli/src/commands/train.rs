@@ -60,7 +60,7 @@ pub(crate) fn run(
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template: template.clone(),
-        own_template: folder.own_template(&tokenizer)?,
+        own_template: folder.template_to_compare(template.as_ref(), &tokenizer),
         format: named(config.format.as_deref())?,
         eos: folder.eos_id(&tokenizer),
         max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),

@@ -95,10 +95,10 @@ pub(super) fn variables(
         Some(tools) => tools.iter().map(|tool| tool_value(tool, texts)).collect::<Vec<_>>().into(),
     };
     let mut builder = Builder { texts, messages: Vec::new() };
-    let mut counts = vec![0];
     if in_message && conversation.tools.is_some() {
         builder.system_with_tools(conversation, &tools);
     }
+    let mut counts = vec![builder.messages.len()];
     for (index, message) in conversation.messages.iter().enumerate() {
         match shape {
             Shape::OpenAi => builder.openai(message, index, false),

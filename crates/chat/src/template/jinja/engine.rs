@@ -158,7 +158,7 @@ fn tojson(value: &Value, kwargs: Kwargs) -> Result<String, Error> {
     dumps(value, &options)
 }
 
-/// minijinja knows no tags but its own: a generation block becomes a filter block, which scopes alike.
+/// minijinja knows no tags but its own: a generation block becomes a filter block with a scope of its own.
 fn generation_as_filter(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -170,8 +170,10 @@ fn generation_as_filter(source: &str) -> String {
         let tag = &rest[at..end];
         let name = tag[2..tag.len() - 2].trim_matches(['-', '+']).trim();
         match name {
-            "generation" if !is_comment => out.push_str(&tag.replace(name, "filter generation_block")),
-            "endgeneration" if !is_comment => out.push_str(&tag.replace(name, "endfilter")),
+            "generation" if !is_comment => {
+                out.push_str(&tag.replace(name, "filter generation_block %}{% with"))
+            }
+            "endgeneration" if !is_comment => out.push_str(&tag.replace(name, "endwith %}{% endfilter")),
             _ => out.push_str(tag),
         }
         rest = &rest[end..];
@@ -207,7 +209,7 @@ mod tests {
             ),
             ("{{ x.b | tojson(indent=2) }}", "[\n  1,\n  2.5,\n  1e+22,\n  null,\n  true\n]"),
             ("{{ x.b[2] }} {{ x.b[2] | string }} {{ x.b[3] }} {{ x.b[4] }}", "1e+22 1e+22 None True"),
-            ("{{ x }}", "{'b': [1, 2.5, 1e+22, None, True], 'a': 'é\"\\n'}"),
+            ("{{ x.b[0:2] }} {{ {'a': 'é\"\\n', 'b': none} }}", "[1, 2.5] {'a': 'é\"\\n', 'b': None}"),
             ("{% for k, v in x.items() %}\n    {{ k }}\n{% endfor %}", "    b\n    a\n"),
             ("{% for i in [1, 2, 3] %}{% if i == 2 %}{% continue %}{% endif %}{{ i }}{% endfor %}", "13"),
             (

@@ -21,6 +21,8 @@ pub(super) struct Habits {
     pub(super) stop_after_call: Option<String>,
     /// Whether the template writes it with the answer, and not with what comes next.
     pub(super) writes_stop: bool,
+    /// What the generation prompt adds.
+    pub(super) prompt: String,
     /// The control token that an answer begins with.
     pub(super) header: Option<String>,
     /// Whether a later user message changes how earlier turns are written.
@@ -73,11 +75,17 @@ pub(super) fn habits(
     let with = |messages: Vec<Message>| {
         [Conversation::new(messages.clone()), Conversation::with_tools(vec![tool.clone()], messages)]
     };
-    let calls = || Message::calls(vec![call()]);
+    // Some templates need a content beside calls, others none.
+    let with_calls = |after: &[Message]| {
+        let calls =
+            [None, Some(String::new())].map(|content| Message { content, ..Message::calls(vec![call()]) });
+        let whole = calls.map(|calls| [&[Message::user(ASKED), calls], after].concat());
+        whole.into_iter().flat_map(with).collect::<Vec<_>>()
+    };
     let exchange = [Message::user(ASKED), Message::assistant(SAID)];
 
     if probe.shape == Shape::OpenAi {
-        let called = with(vec![Message::user(ASKED), calls(), result()]);
+        let called = with_calls(&[result()]);
         let as_text = |probe: &Probe<'_>| probe.first(&called, false);
         if as_text(&probe).is_none_or(|(_, text)| text.contains("{'key': 'Wvj'}")) {
             probe.shape = Shape::OpenAiTextArguments;
@@ -95,7 +103,7 @@ pub(super) fn habits(
     let writes_stop = own.is_some();
     let stop = own.or(next).or_else(|| eos.map(str::to_owned));
 
-    let called = with(vec![Message::user(ASKED), calls(), result(), Message::assistant(AGAIN)]);
+    let called = with_calls(&[result(), Message::assistant(AGAIN)]);
     let called = probe.first(&called, false).map(|(_, text)| text);
     let tail = called.as_deref().map(|text| before(after(text, SAID), AGAIN));
     let stop_after_call = match (tail, &stop) {
@@ -105,14 +113,14 @@ pub(super) fn habits(
     };
 
     let asked = with(vec![Message::user(ASKED)]);
-    let (header, opens_thoughts) = match (probe.first(&asked, false), probe.first(&asked, true)) {
+    let prompt = match (probe.first(&asked, false), probe.first(&asked, true)) {
         (Some((_, plain)), Some((_, prompt))) => {
-            let added = prompt.strip_prefix(plain.as_str()).unwrap_or_default();
-            (controls.first(added), added.trim_end().ends_with("<think>"))
+            prompt.strip_prefix(plain.as_str()).unwrap_or_default().to_owned()
         }
-        (None, Some((_, prompt))) => (None, prompt.trim_end().ends_with("<think>")),
-        _ => (None, false),
+        _ => String::new(),
     };
+    let header = controls.first(&prompt);
+    let opens_thoughts = prompt.trim_end().ends_with("<think>");
     let stop_after_call = stop_after_call.or_else(|| stop.clone());
     let rewrites_history = rewrites_history(&probe, &tool);
     Habits {
@@ -120,6 +128,7 @@ pub(super) fn habits(
         stop,
         stop_after_call,
         writes_stop,
+        prompt,
         header,
         rewrites_history,
         opens_thoughts,

@@ -201,10 +201,12 @@ impl ModelTemplate {
                 continue;
             }
             let before = &variables.messages[..variables.counts[index]];
-            let span = self
-                .engine
-                .render(bind(before, &variables.tools, &prompt_options, &self.fixed))
-                .and_then(|prompt| render.answer(index, &text_of(&prompt)));
+            let span = if before.is_empty() {
+                render.first_answer(index)
+            } else {
+                let prompt = bind(before, &variables.tools, &prompt_options, &self.fixed);
+                self.engine.render(prompt).and_then(|prompt| render.answer(index, &text_of(&prompt)))
+            };
             match span {
                 Ok(span) => spans.push(span),
                 // What a template prints is printed; what is trained must be as it is served.

@@ -48,7 +48,18 @@ impl Render<'_> {
         if !self.text.starts_with(prompt) {
             return Err(RenderError::NotServedSo { message });
         }
-        let start = prompt.len();
+        self.answer_from(message, prompt.len())
+    }
+
+    /// The span of an answer before which nothing was said, so that no prompt can be rendered.
+    pub(super) fn first_answer(&self, message: usize) -> Result<Span, RenderError> {
+        let first = self.found.iter().find(|found| found.message == Some(message));
+        let start = first.map(|found| found.range.start);
+        let start = start.filter(|start| self.text[..*start].ends_with(&self.habits.prompt));
+        self.answer_from(message, start.ok_or(RenderError::NotServedSo { message })?)
+    }
+
+    fn answer_from(&self, message: usize, start: usize) -> Result<Span, RenderError> {
         let from = self.last_text(message).unwrap_or(start).max(start);
         let until = self.next_text(message, from);
         let stop = self.stop(from, until);
