@@ -146,6 +146,7 @@ pub(super) struct Marker<'a> {
 struct Mark {
     text: usize,
     offset: usize,
+    /// Whether everything up to the next mark is the text, whatever the template made of it.
     opens: bool,
 }
 
@@ -183,13 +184,13 @@ impl<'a> Marker<'a> {
         }
     }
 
-    /// Where marks go around what.
-    fn stretches_to_mark(&self, text: &str) -> Vec<Range<usize>> {
+    /// What marks go around, and whether the template leaves it in one piece for sure.
+    fn stretches_to_mark(&self, text: &str) -> (Vec<Range<usize>>, bool) {
         let core = text.len() - text.trim_start().len();
         let end = core + text.trim().len();
         let whole = core..end;
         if self.effort == Effort::Bold {
-            return vec![whole];
+            return (vec![whole], false);
         }
         let mut stretches = Vec::new();
         let mut at = core;
@@ -204,17 +205,17 @@ impl<'a> Marker<'a> {
         }
         stretches.retain(|stretch| !stretch.is_empty());
         // All of it is what the template holds too; unmarked it could not be told from that.
-        if stretches.is_empty() { vec![whole] } else { stretches }
+        if stretches.is_empty() { (vec![whole], false) } else { (stretches, true) }
     }
 
     /// The text with marks in it; `None` where all characters are used up.
     fn marked(&mut self, text: &str, message: Option<usize>) -> Option<String> {
-        let stretches = self.stretches_to_mark(text);
+        let (stretches, whole) = self.stretches_to_mark(text);
         let index = self.texts.len();
         let mut out = String::with_capacity(text.len() + 8 * stretches.len());
         let mut written = 0;
         for stretch in stretches {
-            for (offset, opens) in [(stretch.start, true), (stretch.end, false)] {
+            for (offset, opens) in [(stretch.start, whole), (stretch.end, false)] {
                 let mark = self.mark(Mark { text: index, offset, opens })?;
                 out.push_str(&text[written..offset]);
                 out.push(mark);

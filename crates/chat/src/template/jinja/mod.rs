@@ -56,7 +56,9 @@ impl ModelTemplate {
         now: Option<LocalTime>,
         variables: Option<&Json>,
     ) -> Result<Self, RenderError> {
-        let source = facts.chat_template.clone().ok_or(RenderError::NoChatTemplate)?;
+        let source = facts.chat_template.as_deref().ok_or(RenderError::NoChatTemplate)?;
+        // Jinja knows one way to end a line.
+        let source = source.replace("\r\n", "\n").replace('\r', "\n");
         let engine = Engine::compile(&source, now)?;
         let special = &facts.special_tokens;
         let mut fixed: Vec<_> =
