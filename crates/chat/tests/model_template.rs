@@ -145,7 +145,7 @@ fn generation_blocks_decide_what_is_trained() {
         Message::assistant("d"),
     ];
     let rendered = template.render(&Conversation::new(messages), &RenderOptions::TRAINING).unwrap();
-    assert_eq!(trained(&rendered), ["b<|im_end|>", "d<|im_end|>"]);
+    assert_eq!(trained(&rendered), ["b<|im_end|>\n", "d<|im_end|>\n"]);
     assert!(!rendered.text().contains('\u{10fffe}'));
 }
 

@@ -25,11 +25,12 @@ pub(super) fn samples(
     for end in turn_ends(conversation) {
         let mut turn =
             Conversation { messages: conversation.messages[..end].to_vec(), ..conversation.clone() };
-        let shared = with_trained_from(&mut turn, trained_from, render)?;
-        match samples.last_mut() {
+        let shared = with_trained_from(&mut turn, trained_from, render);
+        match (samples.last_mut(), shared) {
             // What was written for the turns before stands in this text as it was: one sample holds them all.
-            Some(before) if shared.text().starts_with(before.text()) => *before = shared,
-            Some(before) => {
+            (Some(before), Ok(shared)) if shared.text().starts_with(before.text()) => *before = shared,
+            // An error may be that of an earlier turn, which is not written as it was served.
+            (Some(before), _) => {
                 trained_from = before_turn(conversation, end);
                 let alone = with_trained_from(&mut turn, trained_from, render)?;
                 if before.has_trained_piece() {
@@ -38,7 +39,7 @@ pub(super) fn samples(
                     *before = alone;
                 }
             }
-            None => samples.push(shared),
+            (None, shared) => samples.push(shared?),
         }
     }
     if samples.len() > 1 && samples.last().is_some_and(|sample| !sample.has_trained_piece()) {
