@@ -243,6 +243,14 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     assert_eq!(error.to_string(), "the model's chat template refuses the conversation: Roles must alternate");
     assert!(matches!(template("{% if %}"), Err(RenderError::TemplateSyntax { line: 1, .. })));
 
+    let gap = "{% for m in messages %}{{ '<|im_start|>' + m.content }}<|im_end|>{% endfor %}";
+    let error = template(gap).unwrap().render(&exchange(), &RenderOptions::PLAIN).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the model's chat template fails on the conversation, in its line 1: tried to use + operator on unsupported \
+         types string and undefined; messages[2] has no content: set it to \"\". Mend the record or the template"
+    );
+
     let text_tool = Conversation::with_tools(vec![ToolSpec::new(json!("a tool"))], vec![Message::user("a")]);
     let error = template(CHATML).unwrap().render(&text_tool, &RenderOptions::PLAIN).unwrap_err();
     assert_eq!(error, RenderError::TextToolOfModel { tool: 0 });

@@ -107,7 +107,7 @@ pub enum RenderError {
     },
     /// The model's chat template fails on this conversation.
     #[error(
-        "the model's chat template fails on the conversation, in its line {line}: {reason}. Often a message lacks something that it writes"
+        "the model's chat template fails on the conversation, in its line {line}: {reason}. Mend the record or the template"
     )]
     TemplateFailed {
         /// Line of the template, from 1.

@@ -195,7 +195,8 @@ impl<'a> Marker<'a> {
         let mut stretches = Vec::new();
         let mut at = core;
         let blocked = self.surroundings.blocked(&text[whole.clone()]);
-        for range in blocked.iter().map(|range| core + range.start..core + range.end).chain([end..end]) {
+        let blocked = blocked.iter().map(|range| core + range.start..core + range.end);
+        for range in blocked.chain(std::iter::once(end..end)) {
             if range.start > at {
                 let part = &text[at..range.start];
                 let start = at + part.len() - part.trim_start().len();

@@ -160,7 +160,8 @@ impl ModelTemplate {
             return Err(RenderError::NoMessages);
         }
         let variables = variables(conversation, self.habits.shape, &mut Plain)?;
-        let raw = self.engine.render(bind(&variables.messages, &variables.tools, options, &self.fixed))?;
+        let context = bind(&variables.messages, &variables.tools, options, &self.fixed);
+        let raw = self.engine.render(context).map_err(|error| name_the_gap(error, conversation))?;
         Ok((variables, raw))
     }
 
@@ -217,6 +218,18 @@ impl ModelTemplate {
             }
         }
         Ok(spans)
+    }
+}
+
+/// Most templates that fail do so on a message without content, which in the end is the data's to mend.
+fn name_the_gap(error: RenderError, conversation: &Conversation) -> RenderError {
+    let gap = conversation.messages.iter().position(|message| message.content.is_none());
+    match (error, gap) {
+        (RenderError::TemplateFailed { line, reason }, Some(message)) => {
+            let reason = format!("{reason}; messages[{message}] has no content: set it to \"\"");
+            RenderError::TemplateFailed { line, reason }
+        }
+        (error, _) => error,
     }
 }
 
