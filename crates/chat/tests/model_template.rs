@@ -132,6 +132,20 @@ fn where_history_is_rewritten_each_question_is_a_sample() {
     assert_eq!(trained[1], ["<think>\nPolite.\n</think>\n\nYou are welcome.<|im_end|>"]);
 }
 
+/// As Hermes 3 does: the last tool result ends otherwise than one that is followed.
+#[test]
+fn an_answer_is_found_behind_its_header_where_its_prompt_is_written_otherwise() {
+    let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}\
+        {% for c in m.tool_calls or [] %}{{ c.function.name }}{% endfor %}\
+        {% if m.role == 'tool' and not loop.last %}\n{% endif %}<|im_end|>\n{% endfor %}\
+        {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    let rendered = template(source).unwrap().render(&exchange(), &RenderOptions::TRAINING).unwrap();
+    assert_eq!(
+        trained(&rendered),
+        ["lookup<|im_end|>", "It is 7.\n<|im_end|>", "You are welcome.<|im_end|>"]
+    );
+}
+
 #[test]
 fn generation_blocks_decide_what_is_trained() {
     let source = "{% for m in messages %}<|im_start|>{{ m.role }}\n\

@@ -205,7 +205,7 @@ impl ModelTemplate {
             }
             let before = &variables.messages[..variables.counts[index]];
             let span = if before.is_empty() {
-                render.first_answer(index)
+                render.answer_after_header(index)
             } else {
                 let prompt = bind(before, &variables.tools, &prompt_options, &self.fixed);
                 self.engine.render(prompt).and_then(|prompt| render.answer(index, &text_of(&prompt)))

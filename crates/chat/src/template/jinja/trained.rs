@@ -45,18 +45,24 @@ impl Render<'_> {
 
     /// The span of an answer; `prompt` is the render of what was said before it, generation prompt included.
     pub(super) fn answer(&self, message: usize, prompt: &str) -> Result<Span, RenderError> {
-        if !self.text.starts_with(prompt) {
-            return Err(RenderError::NotServedSo { message });
+        if self.text.starts_with(prompt) {
+            return self.answer_from(message, prompt.len());
         }
-        self.answer_from(message, prompt.len())
+        // Some templates write the last tool result with one newline less, so what is served differs before the answer.
+        self.answer_after_header(message)
     }
 
-    /// The span of an answer before which nothing was said, so that no prompt can be rendered.
-    pub(super) fn first_answer(&self, message: usize) -> Result<Span, RenderError> {
+    /// The span of an answer whose prompt cannot be rendered, or is not the beginning of this render: from after what a
+    /// generation prompt ends with, which must stand between the texts of earlier messages and its own.
+    pub(super) fn answer_after_header(&self, message: usize) -> Result<Span, RenderError> {
+        let not_served_so = RenderError::NotServedSo { message };
+        let header = self.habits.prompt.as_str();
         let first = self.found.iter().find(|found| found.message == Some(message));
-        let start = first.map(|found| found.range.start);
-        let start = start.filter(|start| self.text[..*start].ends_with(&self.habits.prompt));
-        self.answer_from(message, start.ok_or(RenderError::NotServedSo { message })?)
+        let (Some(first), false) = (first, header.is_empty()) else { return Err(not_served_so) };
+        let earlier = self.found.iter().filter(|found| found.range.end <= first.range.start);
+        let floor = earlier.map(|found| found.range.end).max().unwrap_or(0);
+        let at = self.text[floor..first.range.start].rfind(header).ok_or(not_served_so)?;
+        self.answer_from(message, floor + at + header.len())
     }
 
     fn answer_from(&self, message: usize, start: usize) -> Result<Span, RenderError> {
