@@ -10,7 +10,17 @@ use std::process::Command;
 const ENGINE: &str = "benches/peers/engine_parity.py";
 /// Rendered conversations; takes the folders whose chat templates are the reference.
 const CHAT: &str = "benches/peers/chat_golden.py";
-const CHAT_FOLDERS: [&str; 2] = ["--qwen2.5", "--glm4"];
+const CHAT_FOLDERS: [&str; 9] = [
+    "--qwen2.5",
+    "--glm4",
+    "--glm4-0414",
+    "--glm4.5",
+    "--qwen3",
+    "--qwen3-coder",
+    "--hermes",
+    "--llama3.1",
+    "--mistral",
+];
 
 /// Runs the golden scripts with the interpreter given by `--python` (default `python3`).
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -22,17 +32,19 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         match option {
             "--python" => python = value,
             option if CHAT_FOLDERS.contains(&option) => folders.extend([option, value]),
-            other => bail!("`golden` takes --python PATH, --qwen2.5 DIR and --glm4 DIR, not `{other}`"),
+            other => bail!("`golden` takes --python PATH and {}, not `{other}`", wanted()),
         }
     }
     run_script(python, ENGINE, &[])?;
     if folders.len() == 2 * CHAT_FOLDERS.len() {
         return run_script(python, CHAT, &folders);
     }
-    eprintln!(
-        "== {CHAT}: NOT RUN: it needs --qwen2.5 DIR and --glm4 DIR, folders with those models' chat templates"
-    );
+    eprintln!("== {CHAT}: NOT RUN: it needs {}, folders with those models' chat templates", wanted());
     Ok(())
+}
+
+fn wanted() -> String {
+    CHAT_FOLDERS.map(|option| format!("{option} DIR")).join(", ")
 }
 
 fn run_script(python: &str, script: &str, arguments: &[&str]) -> Result<()> {

@@ -12,7 +12,8 @@ cargo xtask check [--no-tests] [--install]
     --no-tests   leave the tests out (CI has run them already)
     --install    install cargo-deny where it is missing
 
-cargo xtask golden [--python PATH] [--qwen2.5 DIR --glm4 DIR]
+cargo xtask golden [--python PATH] [--qwen2.5 DIR --glm4 DIR --qwen3 DIR --qwen3-coder DIR --hermes DIR --llama3.1 DIR
+                   --mistral DIR]
     make the reference goldens again with pinned Python packages; DIR: a folder with that model's chat template
 
 cargo xtask base data|tokenizer [...]

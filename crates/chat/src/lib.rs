@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod check;
+pub mod compat;
 pub mod data;
 pub mod json;
 pub mod template;

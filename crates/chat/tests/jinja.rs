@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use toolsmith_chat::data::{self, Conversation, SourceFormat};
 use toolsmith_chat::template::{
-    ModelFacts, ModelTemplate, PieceKind, RenderOptions, Template, first_difference,
+    ModelFacts, ModelTemplate, PieceKind, RenderOptions, Template, TrainingSample, first_difference,
 };
 use toolsmith_chat::tokens::ChatTokenizer;
 
@@ -220,7 +220,7 @@ fn native_families_and_their_templates_agree() {
             let theirs = template.samples(&conversation, &RenderOptions::TRAINING);
             let outcome = match (&ours, &theirs) {
                 (Ok(ours), Ok(theirs)) => {
-                    let encode = |rendered| tokenizer.encode(rendered).unwrap();
+                    let encode = |sample: &TrainingSample<'_>| tokenizer.encode(&sample.rendered).unwrap();
                     let ours: Vec<_> = ours.iter().map(encode).collect();
                     let theirs: Vec<_> = theirs.iter().map(encode).collect();
                     let ids = |all: &[toolsmith_chat::tokens::Encoded]| -> Vec<Vec<u32>> {

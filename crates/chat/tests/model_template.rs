@@ -125,7 +125,7 @@ fn where_history_is_rewritten_each_question_is_a_sample() {
         conversation.messages[message].reasoning = Some(thought.to_owned());
     }
     let samples = template(CHATML).unwrap().samples(&conversation, &RenderOptions::TRAINING).unwrap();
-    let trained: Vec<_> = samples.iter().map(trained).collect();
+    let trained: Vec<_> = samples.iter().map(|sample| trained(&sample.rendered)).collect();
     assert_eq!(trained.len(), 2);
     assert!(trained[0][0].starts_with("<think>\nLook it up.\n</think>"), "{trained:?}");
     assert_eq!(trained[0][1], "<think>\nSeven.\n</think>\n\nIt is 7.<|im_end|>");

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use toolsmith_chat::data::{Conversation, Message, ToolCall, ToolSpec};
-use toolsmith_chat::template::{AssistantTurn, PieceKind, RenderOptions, Template};
+use toolsmith_chat::template::{AssistantTurn, PieceKind, RenderError, RenderOptions, Rendered, Template};
 use toolsmith_chat::tokens::{ChatTokenizer, IGNORE_INDEX};
 
 static TOKENIZER: LazyLock<ChatTokenizer> = LazyLock::new(|| {
@@ -18,7 +18,7 @@ static TOKENIZER: LazyLock<ChatTokenizer> = LazyLock::new(|| {
 });
 
 /// Marks of every format, and what could be taken for one.
-const HOSTILE: [&str; 21] = [
+const HOSTILE: [&str; 34] = [
     "<tool_call>",
     "</tool_call>",
     "<|im_start|>",
@@ -40,7 +40,45 @@ const HOSTILE: [&str; 21] = [
     "e\u{301}",
     "深圳",
     "{",
+    "<think>",
+    "</think>",
+    "[INST]",
+    "[TOOL_CALLS][",
+    "</s>",
+    "<|eot_id|>",
+    "<|python_tag|>",
+    "Action: f\nAction Input: {}",
+    "\nObservation:",
+    "<tool_call>\n<function=f>\n<parameter=a>\n",
+    "\n</parameter>\n",
+    "</function>\n</tool_call>",
+    "```json\n[",
 ];
+
+/// Marks that stand in answers alone, where a conversation's own text would be refused or changed for them.
+const IN_ANSWERS: [&str; 16] = [
+    "<tool_call>f",
+    "<arg_key>",
+    "</arg_key>",
+    "<arg_value>",
+    "</arg_value>",
+    "</arg_value></tool_call>",
+    "<think>",
+    "</think>",
+    "</s>",
+    "<|assistant|>f\n",
+    "<|assistant|>interpreter\n",
+    "```python\n",
+    "```",
+    "tool_call(",
+    "a='",
+    ")",
+];
+
+fn answer_text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![prop::sample::select(&IN_ANSWERS[..]).prop_map(str::to_owned), text()];
+    prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat())
+}
 
 fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
@@ -92,6 +130,32 @@ fn calls() -> impl Strategy<Value = Vec<ToolCall>> {
     prop::collection::vec(call(), 1..4)
 }
 
+/// These calls, as far as a family can say them: ChatGLM3's keys are identifiers, and nothing tells a text from JSON in
+/// GLM-4.5 without a schema.
+fn sayable(template: Template, calls: &[ToolCall]) -> Vec<ToolCall> {
+    let said = |(index, (key, value)): (usize, (&String, &Value))| match (template, value) {
+        (Template::ChatGlm3, _) => (format!("k{index}"), value.clone()),
+        (Template::Glm45, Value::String(text)) if serde_json::from_str::<Value>(text).is_ok() => {
+            (key.clone(), Value::from(format!("a {text}")))
+        }
+        _ => (key.clone(), value.clone()),
+    };
+    let call = |call: &ToolCall| {
+        let arguments = call.arguments.as_object().into_iter().flatten().enumerate().map(said).collect();
+        ToolCall { arguments: Value::Object(arguments), ..call.clone() }
+    };
+    calls.iter().map(call).collect()
+}
+
+/// The same for all calls of a conversation.
+fn sayable_in(template: Template, conversation: &Conversation) -> Conversation {
+    let mut conversation = conversation.clone();
+    for message in &mut conversation.messages {
+        message.tool_calls = sayable(template, &message.tool_calls);
+    }
+    conversation
+}
+
 fn conversation() -> impl Strategy<Value = Conversation> {
     let turn = (text(), text(), calls(), text(), any::<Option<bool>>()).prop_map(
         |(ask, say, calls, result, train)| {
@@ -108,17 +172,43 @@ fn conversation() -> impl Strategy<Value = Conversation> {
     })
 }
 
-/// What the model would have written to make these calls.
-fn answer(template: Template, message: Message, tools: &[ToolSpec]) -> String {
+/// A conversation in a family's format; `None` where the family says that it cannot hold it.
+fn rendered(template: Template, conversation: &Conversation) -> Option<Rendered> {
+    match template.render(conversation, &RenderOptions::TRAINING) {
+        Ok(rendered) => Some(rendered),
+        Err(RenderError::SeveralCalls { .. } | RenderError::UnwritableArgument { .. }) => None,
+        Err(error) => panic!("{template}: {error}"),
+    }
+}
+
+/// What the model would have written to make these calls; `None` where it cannot.
+fn answer(template: Template, message: Message, tools: &[ToolSpec]) -> Option<String> {
     let mut conversation = Conversation::with_tools(tools.to_vec(), vec![Message::user("?")]);
     let prompt = template.render(&conversation, &RenderOptions::PROMPT).unwrap();
     conversation.messages.push(message);
-    let whole = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
-    whole.text().strip_prefix(prompt.text()).unwrap().to_owned()
+    let whole = rendered(template, &conversation)?;
+    Some(whole.text().strip_prefix(prompt.text()).unwrap().to_owned())
 }
 
 fn tools_of(calls: &[ToolCall]) -> Vec<ToolSpec> {
-    calls.iter().map(|call| ToolSpec::function(call.name.clone(), "", Value::Null)).collect()
+    let tool = |call: &ToolCall| {
+        let properties = call.arguments.as_object().unwrap().iter().map(|(key, value)| {
+            let kind = match value {
+                // Hermes cannot say "null".
+                Value::Null => return (key.clone(), serde_json::json!({})),
+                Value::Bool(_) => "boolean",
+                Value::Number(_) => "number",
+                Value::String(_) => "string",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+            };
+            (key.clone(), serde_json::json!({"type": kind}))
+        });
+        let properties: Map<String, Value> = properties.collect();
+        let parameters = serde_json::json!({"type": "object", "properties": properties});
+        ToolSpec::function(call.name.clone(), "", parameters)
+    };
+    calls.iter().map(tool).collect()
 }
 
 /// A text cut into portions at these places.
@@ -144,10 +234,19 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
-    fn calls_read_back_as_they_were_written(calls in calls(), listed in any::<bool>()) {
+    fn calls_read_back_as_they_were_written(mut calls in calls(), listed in any::<bool>(), one in any::<bool>()) {
+        calls.truncate(if one { 1 } else { 3 });
         let tools = tools_of(&calls);
         for template in Template::ALL {
-            let answer = answer(template, Message::calls(calls.clone()), &tools);
+            // Its values have no types without the tools, and two calls of one name share theirs.
+            let typeless = !listed || calls.iter().enumerate().any(|(at, call)| {
+                calls[..at].iter().any(|before| before.name == call.name)
+            });
+            if template == Template::Qwen3Coder && typeless {
+                continue;
+            }
+            let calls = sayable(template, &calls);
+            let Some(answer) = answer(template, Message::calls(calls.clone()), &tools) else { continue };
             let turn = template.parse(&answer, listed.then_some(&tools[..]));
             prop_assert_eq!(&turn.tool_calls, &calls, "{} {}", template, answer);
             prop_assert!(turn.content.is_none() && turn.malformed.is_empty(), "{:?}", turn);
@@ -156,20 +255,31 @@ proptest! {
 
     #[test]
     fn calls_read_back_beside_a_plain_text(calls in calls(), say in "[a-z][a-z ,.]{0,20}\n?") {
-        let tools = tools_of(&calls);
+        let calls = &calls[..1];
+        let tools = tools_of(calls);
         for template in Template::ALL {
+            let calls = sayable(template, calls);
             let message = Message { content: Some(say.clone()), ..Message::calls(calls.clone()) };
-            let turn = template.parse(&answer(template, message, &tools), Some(&tools));
-            prop_assert_eq!(&turn.tool_calls, &calls);
-            prop_assert_eq!(turn.content.as_deref(), Some(say.as_str()));
+            let Some(answer) = answer(template, message, &tools) else { continue };
+            let turn = template.parse(&answer, Some(&tools));
+            prop_assert_eq!(&turn.tool_calls, &calls, "{} {}", template, answer);
+            let kept = match template {
+                // These write calls alone.
+                Template::Hermes | Template::Llama31 | Template::Mistral => None,
+                Template::Qwen3Coder | Template::Glm45 => Some(say.trim()),
+                _ => Some(say.as_str()),
+            };
+            prop_assert_eq!(turn.content.as_deref(), kept, "{} {}", template, answer);
         }
     }
 
     #[test]
     fn any_portions_give_the_same_turn(
-        parts in prop::collection::vec(prop_oneof![text(), calls().prop_map(|calls| {
-            answer(Template::Qwen25, Message::calls(calls.clone()), &[])
-                + &answer(Template::Glm4, Message::calls(calls), &[])
+        parts in prop::collection::vec(prop_oneof![answer_text(), calls().prop_map(|calls| {
+            let answers = Template::ALL.into_iter().filter_map(|template| {
+                answer(template, Message::calls(sayable(template, &calls[..1])), &[])
+            });
+            answers.collect::<String>()
         })], 0..4),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
         listed in any::<bool>(),
@@ -189,7 +299,8 @@ proptest! {
     #[test]
     fn content_never_becomes_a_control_token(conversation in conversation()) {
         for template in Template::ALL {
-            let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
+            let conversation = sayable_in(template, &conversation);
+            let Some(rendered) = rendered(template, &conversation) else { continue };
             let (encoded, origins) = TOKENIZER.encode_with_origins(&rendered).unwrap();
             for (id, origin) in encoded.input_ids.iter().zip(&origins) {
                 let piece = &rendered.pieces()[origin.piece];
@@ -199,7 +310,10 @@ proptest! {
             let structure = rendered.pieces().iter().filter(|piece| piece.kind != PieceKind::Content);
             let marks: usize = structure.map(|piece| match piece.kind {
                 PieceKind::Control => 1,
-                _ => rendered.piece_text(piece).matches("tool_call>").count(),
+                _ => {
+                    let text = rendered.piece_text(piece);
+                    TOKENIZER.added_tokens().map(|name| text.matches(name).count()).sum()
+                }
             }).sum();
             prop_assert_eq!(controls, marks);
         }
@@ -214,7 +328,8 @@ proptest! {
     #[test]
     fn labels_fit_ids(conversation in conversation()) {
         for template in Template::ALL {
-            let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
+            let conversation = sayable_in(template, &conversation);
+            let Some(rendered) = rendered(template, &conversation) else { continue };
             let encoded = TOKENIZER.encode(&rendered).unwrap();
             prop_assert_eq!(encoded.input_ids.len(), encoded.labels.len());
             for (id, label) in encoded.input_ids.iter().zip(&encoded.labels) {
@@ -233,7 +348,8 @@ proptest! {
     #[test]
     fn pieces_are_the_text(conversation in conversation()) {
         for template in Template::ALL {
-            let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
+            let conversation = sayable_in(template, &conversation);
+            let Some(rendered) = rendered(template, &conversation) else { continue };
             let mut end = 0;
             for piece in rendered.pieces() {
                 prop_assert_eq!(piece.start, end);
@@ -253,7 +369,7 @@ proptest! {
     }
 
     #[test]
-    fn hostile_answers_do_no_harm(text in text()) {
+    fn hostile_answers_do_no_harm(text in answer_text()) {
         for template in Template::ALL {
             let turn = template.parse(&text, None);
             for call in turn.tool_calls {

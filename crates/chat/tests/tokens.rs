@@ -10,7 +10,7 @@ use toolsmith_chat::check;
 use toolsmith_chat::data::{Conversation, Message};
 use toolsmith_chat::template::{ModelFacts, RenderOptions, Template};
 use toolsmith_chat::tokens::view::{self, Style};
-use toolsmith_chat::tokens::{ChatTokenizer, TokenizerError};
+use toolsmith_chat::tokens::{ChatTokenizer, IGNORE_INDEX, PartWeights, TokenizerError};
 
 fn golden_json() -> Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tokenizer.json");
@@ -49,15 +49,91 @@ fn broken_files_are_refused_with_a_reason() {
     assert!(message(b"{").starts_with("the tokenizer.json is not JSON: EOF"));
     assert_eq!(
         message(b"[]"),
-        "the tokenizer.json cannot be used: a tokenizer.json must be a JSON object, found an array"
+        "the tokenizer.json cannot be used: invalid type: sequence, expected the JSON object of a tokenizer.json at line 1 column 0"
     );
-    assert_eq!(message(b"{}"), "the tokenizer.json cannot be used: the config has no `model`");
+    assert_eq!(message(b"{}"), "the tokenizer.json cannot be used: it has no \"model\"");
     let mut tokenizer = golden_json();
     tokenizer["model"]["vocab"]["a"] = json!("seven");
     assert!(ChatTokenizer::from_json(tokenizer).is_err());
     let mut tokenizer = golden_json();
     tokenizer["model"]["vocab"]["a"] = json!(u32::MAX);
     assert!(ChatTokenizer::from_json(tokenizer).is_err());
+}
+
+#[test]
+fn hostile_models_are_refused_not_panicked_about() {
+    let message = |model: Value| ChatTokenizer::from_json(json!({"model": model})).unwrap_err().to_string();
+    let bpe = |vocab: Value, merges: Value| message(json!({"type": "BPE", "vocab": vocab, "merges": merges}));
+    assert!(bpe(json!({}), json!([])).ends_with("its vocabulary is empty"));
+    assert!(bpe(json!({"x".repeat(70_000): 0}), json!([])).ends_with("a piece of 70000 bytes"));
+    assert!(bpe(json!({"a": 0, "b": 1}), json!(["a b"])).ends_with("makes no piece of its vocabulary"));
+    assert!(bpe(json!({"a": 0, "bb": 1}), json!(["a a"])).contains("out of vocabulary"));
+    assert!(bpe(json!({"a": 0}), json!(["a b c"])).contains("is not two pieces with a space between"));
+    assert!(bpe(json!({"a": 0}), json!([["a"]])).contains("a merge that is not a pair"));
+    assert!(bpe(json!({"a": -1}), json!([])).contains("expected u32"));
+    assert!(bpe(json!({"a": 1 << 25}), json!([])).ends_with("an id above 16 million"));
+    let prefix = json!({"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"], "continuing_subword_prefix": "###"});
+    assert!(message(prefix).ends_with("makes no piece of its vocabulary"));
+    assert!(message(json!({"type": "WordPiece", "vocab": {"a": 0}})).contains("of the kind \"WordPiece\""));
+    assert!(message(json!({"type": "Unigram", "vocab": [["a", "b"]]})).contains("invalid type"));
+    assert!(message(json!({"type": "Unigram", "vocab": [["a", 0.5]], "unk_id": 9})).contains("unk_id"));
+}
+
+#[test]
+fn added_tokens_are_unlearned_by_id_and_in_unigram_models() {
+    // Spelled in bytes, the name is another text than in the vocabulary.
+    let mut tokenizer = golden_json();
+    let vocab = tokenizer["model"]["vocab"].as_object().unwrap();
+    let (word, id) =
+        vocab.iter().find(|(piece, _)| piece.starts_with('Ġ') && piece.chars().count() > 3).unwrap();
+    let (name, id) = (word.replace('Ġ', " "), id.clone());
+    tokenizer["added_tokens"].as_array_mut().unwrap().push(json!({"id": id, "content": name}));
+    let tokenizer = ChatTokenizer::from_json(tokenizer).unwrap();
+    let id = tokenizer.control_id(&name).unwrap();
+    let ids = tokenizer.encode_text(&name).unwrap();
+    assert!(!ids.contains(&id));
+    assert_eq!(tokenizer.decode(&ids), name);
+
+    let unigram = json!({"added_tokens": [{"id": 0, "content": "<unk>"}, {"id": 1, "content": "</s>"}], "model": {
+        "type": "Unigram", "unk_id": 0,
+        "vocab": [["<unk>", 0.0], ["</s>", 0.0], ["<", -3.0], ["/", -3.0], ["s", -3.0], [">", -3.0], ["/s", -4.0]]}});
+    let tokenizer = ChatTokenizer::from_json(unigram).unwrap();
+    assert_eq!(tokenizer.encode_text("</s>").unwrap(), [2, 6, 5]);
+    assert_eq!(tokenizer.decode(&[1, 2, 6, 5]), "</s></s>");
+}
+
+#[test]
+fn an_added_token_that_text_cannot_be_spelled_without_is_text() {
+    let tokenizer = json!({"added_tokens": [{"id": 0, "content": "a"}, {"id": 2, "content": "ab"}],
+        "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}});
+    let tokenizer = ChatTokenizer::from_json(tokenizer).unwrap();
+    assert_eq!(tokenizer.added_tokens().collect::<Vec<_>>(), ["ab"]);
+    assert_eq!(tokenizer.encode_text("ab").unwrap(), [0, 1]);
+}
+
+#[test]
+fn white_space_that_a_control_token_takes_is_not_encoded() {
+    let ids_with = |flags: &[&str]| {
+        let mut tokenizer = golden_json();
+        for token in tokenizer["added_tokens"].as_array_mut().unwrap() {
+            for flag in flags {
+                token[*flag] = json!(true);
+            }
+        }
+        let tokenizer = ChatTokenizer::from_json(tokenizer).unwrap();
+        let conversation = Conversation::new(vec![Message::user("Hi"), Message::assistant("Yes")]);
+        let rendered = Template::Qwen25.render(&conversation, &RenderOptions::TRAINING).unwrap();
+        let encoded = tokenizer.encode(&rendered).unwrap();
+        assert_eq!(encoded.input_ids.len(), encoded.labels.len());
+        tokenizer.decode(&encoded.input_ids)
+    };
+    let whole = ids_with(&[]);
+    assert!(whole.contains("<|im_end|>\n<|im_start|>"));
+    let stripped = whole.replace("<|im_end|>\n", "<|im_end|>");
+    assert_eq!(ids_with(&["rstrip"]), stripped);
+    // The newline at the very end stands before no token.
+    assert_eq!(ids_with(&["lstrip"]), stripped + "\n");
+    assert_eq!(ids_with(&["single_word", "normalized"]), whole);
 }
 
 #[test]
@@ -168,9 +244,16 @@ fn templates_are_recognised_by_what_the_folder_says() {
     let glm = ["[gMASK]", "<sop>", "<|user|>", "<|observation|>"];
     assert_eq!(recognise(facts("chatglm", None, &glm)), Some(Template::Glm4));
     assert_eq!(recognise(facts("glm", None, &glm)), Some(Template::Glm4));
-    // Other formats are not guessed at: GLM-4-0414, ChatGLM3, Qwen3, a plain ChatML, a template nobody knows.
-    assert_eq!(recognise(facts("glm4", None, &glm)), None);
-    assert_eq!(recognise(facts("chatglm", None, &["[gMASK]", "sop", "<|user|>", "<|observation|>"])), None);
+    assert_eq!(recognise(facts("glm4", None, &glm)), Some(Template::Glm40414));
+    let chatglm3 = ["[gMASK]", "sop", "<|user|>", "<|observation|>"];
+    assert_eq!(recognise(facts("chatglm", None, &chatglm3)), Some(Template::ChatGlm3));
+    let jinja =
+        "{% for message in messages %}{% if loop.first %}[gMASK]sop<|{{ message['role'] }}|>\n {{ … }}";
+    assert_eq!(recognise(facts("chatglm", Some(jinja), &chatglm3)), Some(Template::ChatGlm3));
+    let glm45 = [&glm[..], &["<think>", "<arg_key>", "/nothink"]].concat();
+    assert_eq!(recognise(facts("glm4_moe", None, &glm45)), Some(Template::Glm45));
+    // Other formats are not guessed at: GLM-4.5 without its tags, Qwen3, a plain ChatML, a template nobody knows.
+    assert_eq!(recognise(facts("glm4_moe", None, &glm)), None);
     assert_eq!(
         recognise(facts("qwen2", None, &["<|im_start|>", "<|im_end|>", "<tool_call>", "<think>"])),
         None
@@ -178,4 +261,31 @@ fn templates_are_recognised_by_what_the_folder_says() {
     assert_eq!(recognise(facts("qwen2", Some("<|im_start|>{{ messages }}"), &qwen)), None);
     assert_eq!(recognise(facts("qwen2", Some(&format!("{ours}<think>")), &qwen)), None);
     assert_eq!(recognise(ModelFacts::default()), None);
+}
+
+#[test]
+fn parts_of_an_answer_weigh_what_they_are_given() {
+    let call = toolsmith_chat::data::ToolCall::new("walk", json!({"far": "yes", "steps": 12}));
+    let answer =
+        Message { tool_calls: vec![call], ..Message::new(toolsmith_chat::data::Role::Assistant, "well") };
+    let conversation = Conversation::new(vec![Message::user("walk"), answer]);
+    let tokenizer = golden();
+    let weights = PartWeights { name: 2.0, argument_key: 3.0, argument_value: 4.0, prose: 5.0 };
+    for template in Template::ALL {
+        let rendered = template.render(&conversation, &RenderOptions::TRAINING).unwrap();
+        let Ok((encoded, weights)) = tokenizer.encode_weighted(&rendered, &weights) else {
+            continue; // The golden tokenizer does not have this family's control tokens.
+        };
+        let text = |weight: f32| -> String {
+            let trained = encoded.labels.iter().zip(&weights).filter(|(label, _)| **label != IGNORE_INDEX);
+            let ids = trained.filter(|(_, found)| **found == weight).map(|(label, _)| label.cast_unsigned());
+            tokenizer.decode(&ids.collect::<Vec<_>>())
+        };
+        assert_eq!(encoded, tokenizer.encode(&rendered).unwrap());
+        assert!(text(2.0).contains("walk"), "{template}: {:?}", text(2.0));
+        assert!(text(3.0).contains("far") && text(3.0).contains("steps"), "{template}: {:?}", text(3.0));
+        assert!(text(4.0).contains("yes") && text(4.0).contains("12"), "{template}: {:?}", text(4.0));
+        assert_eq!(text(5.0), "well", "{template}");
+        assert!(!text(1.0).contains("walk") && !text(1.0).contains("yes"), "{template}: {:?}", text(1.0));
+    }
 }

@@ -5,8 +5,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::data::TrainOn;
+use toolsmith_chat::data::convert::RawFormat;
 use toolsmith_chat::template::TemplateName;
-use toolsmith_prepare::RecordFormat;
+use toolsmith_chat::tokens::PartWeights;
+use toolsmith_prepare::{RecordFormat, SampleOptions};
+
+use crate::compat::{self, CompatArgs};
 
 /// Fine-tune language models to call tools: prepare, look, train, talk, score.
 #[derive(Debug, Parser)]
@@ -53,6 +59,8 @@ pub(crate) enum Command {
     Render(RenderArgs),
     /// Read tool calls out of generated text: JSON lines {"text": …} on standard input
     Parse(ParseArgs),
+    /// Turn a raw data set into records: ToolAlpaca or AdvertiseGen to JSON lines
+    Convert(ConvertArgs),
     /// Look at samples token by token: trained, untrained and control tokens in colours
     Preview(PreviewArgs),
     /// Train a model as a YAML file says: full or LoRA
@@ -65,15 +73,100 @@ pub(crate) enum Command {
     Eval(EvalArgs),
 }
 
+/// What samples are made of a record.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SampleArgs {
+    /// Longest sample in tokens [default: no limit]
+    #[arg(long, value_name = "TOKENS", value_parser = positive)]
+    max_length: Option<usize>,
+    /// What becomes of a longer one: structured (old turns, then unused tools, then the middle of tool results are left
+    /// out, each counted and named), right (cut blindly at the end) or refuse
+    #[arg(long, value_name = "HOW", default_value = "structured", value_parser = named(&Truncation::ALL, Truncation::as_str))]
+    truncate: Truncation,
+    /// Which answers are trained: all, last (what follows the last question) or none-but-marked (train: true)
+    #[arg(long, value_name = "WHICH", default_value = "all", value_parser = named(&TrainOn::ALL, TrainOn::as_str))]
+    train_on: TrainOn,
+    /// What parts of an answer count in the loss, as name=2,argument_key=1,argument_value=1.5,prose=0.5
+    #[arg(long, value_name = "PART=X,…", value_parser = loss_weights)]
+    loss_weights: Option<PartWeights>,
+}
+
+impl SampleArgs {
+    /// The choices, for records of this shape.
+    pub(crate) fn options(&self, format: Option<RecordFormat>) -> SampleOptions {
+        SampleOptions {
+            format,
+            max_length: self.max_length,
+            truncation: self.truncate,
+            train_on: self.train_on,
+            part_weights: self.loss_weights,
+        }
+    }
+}
+
+/// A parser of one of these names.
+fn named<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
+    move |given: &str| {
+        all.iter().copied().find(|one| name(*one) == given).ok_or_else(|| {
+            let names: Vec<_> = all.iter().map(|one| name(*one)).collect();
+            format!("expected one of: {}", names.join(", "))
+        })
+    }
+}
+
+fn loss_weights(given: &str) -> Result<PartWeights, String> {
+    const EXPECTED: &str = "expected PART=NUMBER, the parts being name, argument_key, argument_value and prose, the number 0 or above";
+    let mut weights = PartWeights::default();
+    for pair in given.split(',') {
+        let (part, number) = pair.split_once('=').ok_or(EXPECTED)?;
+        let number: f32 = number.trim().parse().map_err(|_| format!("{pair}: {EXPECTED}"))?;
+        if !(number.is_finite() && number >= 0.0) {
+            return Err(format!("{pair}: {EXPECTED}"));
+        }
+        match part.trim() {
+            "name" => weights.name = number,
+            "argument_key" => weights.argument_key = number,
+            "argument_value" => weights.argument_value = number,
+            "prose" => weights.prose = number,
+            _ => return Err(format!("{pair}: {EXPECTED}")),
+        }
+    }
+    Ok(weights)
+}
+
 /// Where records come from and how they are read.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FormatArgs {
-    /// Shape of the records: openai, glm4, sharegpt or text [default: recognised, record by record]
+    /// Shape of the records: openai, glm4, sharegpt, chatglm3, alpaca, anthropic, glaive-v2, hermes, input-output, text or
+    /// preference; docs/data-formats.md shows each [default: recognised, record by record]
     #[arg(long, value_name = "NAME")]
     pub(crate) format: Option<RecordFormat>,
-    /// Chat template: qwen2.5, glm4, or jinja for the model's own [default: recognised from the model's files]
+    /// LLaMA-Factory's dataset_info.json; DATA then names data sets in it, not files
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pub(crate) dataset_info: Option<PathBuf>,
+    /// Chat template, such as qwen2.5 (an unknown name lists them), or jinja for the model's own [default: recognised from
+    /// the model's files]
     #[arg(long, value_name = "NAME")]
-    pub(crate) template: Option<TemplateName>,
+    pub(crate) template: Option<compat::TemplateName>,
+}
+
+impl FormatArgs {
+    /// The template named, which must be one of toolsmith's own.
+    pub(crate) fn template(&self) -> anyhow::Result<Option<TemplateName>> {
+        self.template.as_ref().map(compat::TemplateName::ours).transpose()
+    }
+}
+
+/// For which part of a run samples are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Split {
+    /// To train on.
+    Train,
+    /// To measure with: prompts, and what should be generated.
+    Eval,
 }
 
 /// `demo`
@@ -93,7 +186,7 @@ pub(crate) struct DemoArgs {
 /// `prepare`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PrepareArgs {
-    /// Data files: JSON arrays or JSON lines, gzipped or not
+    /// Data files: JSON arrays or JSON lines (plain, .gz or .zst), or Parquet
     #[arg(required = true, value_name = "DATA")]
     pub(crate) data: Vec<PathBuf>,
     /// Model folder or Hugging Face id; its tokenizer and chat template are used
@@ -105,21 +198,24 @@ pub(crate) struct PrepareArgs {
     /// How records are read and rendered.
     #[command(flatten)]
     pub(crate) format: FormatArgs,
-    /// Longest sample in tokens; longer ones are refused, never cut
-    #[arg(long, value_name = "TOKENS", value_parser = positive)]
-    pub(crate) max_length: Option<usize>,
+    /// What samples are made of a record.
+    #[command(flatten)]
+    pub(crate) samples: SampleArgs,
     /// Drop, count and name bad records instead of stopping with exit code 3
     #[arg(long)]
     pub(crate) skip_bad: bool,
     /// Print the summary as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `render`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RenderArgs {
-    /// Data file: a JSON array or JSON lines, gzipped or not
+    /// Data file: a JSON array or JSON lines (plain, .gz or .zst), or Parquet
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     /// Model folder or Hugging Face id; without it, --template gives the text alone
@@ -129,23 +225,30 @@ pub(crate) struct RenderArgs {
     #[command(flatten)]
     pub(crate) format: FormatArgs,
     /// End with what stands before an answer, so that the model answers next
-    #[arg(long, conflicts_with = "for_training")]
+    #[arg(long, conflicts_with_all = ["for_training", "compat"])]
     pub(crate) add_generation_prompt: bool,
     /// Append the last answer's stop token where the template writes none, as prepare and train do
     #[arg(long)]
     pub(crate) for_training: bool,
+    /// With --compat glm4-official…: the samples of the trainer's evaluation, with output_ids
+    #[arg(long, value_name = "SPLIT", default_value = "train", requires = "compat")]
+    pub(crate) split: Split,
     /// Render for answers without thoughts, in families that leave the choice (Qwen3, GLM-4.5)
     #[arg(long)]
     pub(crate) no_thinking: bool,
     /// Compare each text with what the model's own chat template prints; differences are shown and counted
-    #[arg(long, requires = "model")]
+    #[arg(long, requires = "model", conflicts_with = "compat")]
     pub(crate) verify: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `parse`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ParseArgs {
-    /// Chat template the text was generated with: qwen2.5, glm4, or jinja for that of --model
+    /// Chat template the text was generated with, such as qwen2.5 (an unknown name lists them), or jinja for that of
+    /// --model
     #[arg(long, value_name = "NAME", required_unless_present = "model")]
     pub(crate) template: Option<TemplateName>,
     /// Model folder or Hugging Face id; its own chat template tells how calls are written
@@ -156,10 +259,27 @@ pub(crate) struct ParseArgs {
     pub(crate) tools: Option<PathBuf>,
 }
 
+/// `convert`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConvertArgs {
+    /// What the data is: toolalpaca or advertisegen
+    #[arg(value_name = "RAW")]
+    pub(crate) raw: RawFormat,
+    /// Data files as they were published
+    #[arg(required = true, value_name = "IN")]
+    pub(crate) data: Vec<PathBuf>,
+    /// The JSON Lines file to write; it appears only when it is whole
+    #[arg(short, long, value_name = "OUT.jsonl")]
+    pub(crate) output: PathBuf,
+    /// Print the counts as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `preview`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PreviewArgs {
-    /// Data file: a JSON array or JSON lines, gzipped or not
+    /// Data file: a JSON array or JSON lines (plain, .gz or .zst), or Parquet
     #[arg(value_name = "DATA")]
     pub(crate) data: PathBuf,
     /// Model folder or Hugging Face id
@@ -168,12 +288,18 @@ pub(crate) struct PreviewArgs {
     /// How records are read and rendered.
     #[command(flatten)]
     pub(crate) format: FormatArgs,
+    /// What samples are made of a record.
+    #[command(flatten)]
+    pub(crate) samples: SampleArgs,
     /// How many samples to show
     #[arg(short = 'n', long, value_name = "N", default_value = "3", value_parser = positive)]
     pub(crate) count: usize,
     /// One token a line: its text, id and label
     #[arg(long)]
     pub(crate) sanity: bool,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
 }
 
 /// `train`
@@ -250,7 +376,8 @@ pub(crate) struct ChatArgs {
     /// Which model answers.
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Chat template: qwen2.5, glm4, or jinja for the model's own [default: recognised from the model's files]
+    /// Chat template, such as qwen2.5 (an unknown name lists them), or jinja for the model's own [default: recognised from
+    /// the model's files]
     #[arg(long, value_name = "NAME")]
     pub(crate) template: Option<TemplateName>,
     /// JSON file with the tools to offer, as in OpenAI's API
@@ -296,7 +423,7 @@ pub(crate) struct EvalArgs {
     pub(crate) sampling: SamplingArgs,
 }
 
-fn positive(text: &str) -> Result<usize, String> {
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde_json::Value as Json;
-use toolsmith_chat::data::{Conversation, ToolSpec};
+use toolsmith_chat::data::Conversation;
 use toolsmith_chat::template::{
     AssistantTurn, ChatTemplate, ParseEvent, RenderOptions, Template, TemplateName,
 };
@@ -16,7 +16,7 @@ use toolsmith_model::{Decoder, Generated, GenerationOptions, StopReason, generat
 
 use crate::args::{ModelArgs, SamplingArgs};
 use crate::hub::Need;
-use crate::model_folder::ModelFolder;
+use crate::model_folder::{ModelFolder, TOKENIZER_FILES};
 
 /// A model that answers.
 pub(crate) struct Assistant {
@@ -55,7 +55,7 @@ impl Assistant {
         folder.config()?;
         let mut files = folder.clone();
         if let Some(adapter) = &adapter
-            && adapter.join("tokenizer.json").exists()
+            && TOKENIZER_FILES.iter().any(|name| adapter.join(name).exists())
         {
             files = folder.overlaid_with(adapter)?;
         }
@@ -128,7 +128,7 @@ impl Assistant {
         let answer = |(generated, conversation): (Generated, &Conversation)| {
             let ids = without_stop(&generated);
             let text = self.tokenizer.decode(ids);
-            let turn = parse_to_score(template, &text, conversation.tools());
+            let turn = template.parse_to_score(&text, conversation.tools());
             let cut_off = generated.stop_reason == StopReason::Length;
             Answer { turn, cut_off, tokens: generated.ids.len(), text }
         };
@@ -167,11 +167,6 @@ impl Assistant {
         let cut_off = generated.first().is_some_and(|generated| generated.stop_reason == StopReason::Length);
         Ok(Answer { text, turn, cut_off, tokens })
     }
-}
-
-/// Where calls are marked, one of a tool that is not offered is a wrong call, not text.
-fn parse_to_score(template: &ChatTemplate, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
-    if template.marks_calls() { template.parse(text, None) } else { template.parse(text, Some(tools)) }
 }
 
 /// The generated ids before the stop token.

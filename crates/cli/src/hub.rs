@@ -11,6 +11,7 @@ use hf_hub::api::sync::{Api, ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, CacheRepo, Repo};
 use indicatif::ProgressBar;
 
+use crate::model_folder::TOKENIZER_FILES;
 use crate::terminal;
 
 /// How much of a model a command needs.
@@ -84,7 +85,9 @@ fn api(cache: &Cache) -> Result<Api, ApiError> {
 }
 
 fn complete_in_cache(cached: &CacheRepo, need: Need) -> Option<PathBuf> {
-    let small: Vec<PathBuf> = SMALL_FILES.iter().map(|name| cached.get(name)).collect::<Option<_>>()?;
+    TOKENIZER_FILES.iter().find_map(|name| cached.get(name))?;
+    let needed = SMALL_FILES.iter().filter(|name| !TOKENIZER_FILES.contains(name));
+    let small: Vec<PathBuf> = needed.map(|name| cached.get(name)).collect::<Option<_>>()?;
     if need == Need::Weights && cached.get(WEIGHTS).is_none() {
         let index = std::fs::read_to_string(cached.get(WEIGHTS_INDEX)?).ok()?;
         if !shards(&index)?.iter().all(|shard| cached.get(shard).is_some()) {
@@ -113,7 +116,9 @@ fn download(api: &Api, id: &str, need: Need) -> Result<PathBuf, ApiError> {
     let listed: Vec<String> = repo.info()?.siblings.into_iter().map(|file| file.rfilename).collect();
     let has = |name: &str| listed.iter().any(|listed| listed == name);
     let mut folder = None;
-    for name in SMALL_FILES.iter().chain(OPTIONAL_FILES.iter().filter(|name| has(name))) {
+    let tokenizer = TOKENIZER_FILES.iter().find(|name| has(name)).copied().unwrap_or(TOKENIZER_FILES[0]);
+    let needed = SMALL_FILES.iter().map(|name| if *name == TOKENIZER_FILES[0] { tokenizer } else { name });
+    for name in needed.chain(OPTIONAL_FILES.into_iter().filter(|name| has(name))) {
         let path = fetch_file(&repo, name)?;
         folder = folder.or_else(|| path.parent().map(Path::to_path_buf));
     }

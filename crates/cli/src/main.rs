@@ -5,6 +5,8 @@
 mod args;
 mod assistant;
 mod commands;
+mod compat;
+mod datasets;
 mod demo;
 mod hub;
 mod model_folder;
@@ -49,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Prepare(args) => commands::prepare::run(&args, threads, &styles, out),
         Command::Render(args) => commands::render::run(&args, out),
         Command::Parse(args) => commands::parse::run(&args, &mut io::stdin().lock(), out),
+        Command::Convert(args) => commands::convert::run(&args, &styles, out),
         Command::Preview(args) => commands::preview::run(&args, &styles, out),
         Command::Train(args) => commands::train::run(&args, threads, &styles, out),
         Command::Generate(args) => commands::generate::run(&args, out),

@@ -18,7 +18,7 @@ use crate::hub::{self, Need};
 use crate::terminal;
 
 /// Files that travel with weights so that a server finds the tokenizer and chat template beside them.
-const COMPANIONS: [&str; 9] = [
+const COMPANIONS: [&str; 10] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -26,9 +26,13 @@ const COMPANIONS: [&str; 9] = [
     "vocab.json",
     "merges.txt",
     "tokenizer.model",
+    "qwen.tiktoken",
     "chat_template.jinja",
     "chat_template.json",
 ];
+
+/// The files that a tokenizer may come in; where a folder has several, the first of them counts.
+pub(crate) const TOKENIZER_FILES: [&str; 3] = ["tokenizer.json", "tokenizer.model", "qwen.tiktoken"];
 
 /// The folder of a model, and what its small files say.
 #[derive(Debug, Clone)]
@@ -93,18 +97,19 @@ impl ModelFolder {
 
     /// The tokenizer.
     pub(crate) fn tokenizer(&self) -> anyhow::Result<ChatTokenizer> {
-        let path = self.path.join("tokenizer.json");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(self.no_tokenizer()),
-            Err(error) => return Err(error).with_context(|| format!("{}: cannot be read", path.display())),
-        };
-        ChatTokenizer::from_bytes(&bytes).with_context(|| path.display().to_string())
+        let Some(path) = self.tokenizer_file() else { bail!(self.no_tokenizer()) };
+        let bytes = fs::read(&path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        ChatTokenizer::from_file(&bytes, self.tokenizer_config.as_ref())
+            .with_context(|| path.display().to_string())
+    }
+
+    fn tokenizer_file(&self) -> Option<PathBuf> {
+        TOKENIZER_FILES.iter().map(|name| self.path.join(name)).find(|path| path.exists())
     }
 
     fn no_tokenizer(&self) -> String {
         let folder = self.path.display();
-        let mend = if self.path.join("tokenizer.model").exists() || self.path.join("vocab.json").exists() {
+        let mend = if self.path.join("vocab.json").exists() {
             "It has an older tokenizer file: convert it once in Python, \
              AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         } else {
@@ -113,9 +118,13 @@ impl ModelFolder {
         format!("{folder}: has no tokenizer.json, which says how text becomes tokens. {mend}")
     }
 
-    /// A fingerprint of the tokenizer's file, to tell whether prepared data fits a model (FNV-1a, 64 bits).
+    /// A fingerprint of the tokenizer's file, to tell whether prepared data fits a model (FNV-1a, 64 bits). Files of other
+    /// kinds than tokenizer.json leave control tokens to tokenizer_config.json, which then counts too.
     pub(crate) fn tokenizer_fingerprint(&self) -> String {
-        let bytes = fs::read(self.path.join("tokenizer.json")).unwrap_or_default();
+        let mut bytes = self.tokenizer_file().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        if !self.path.join(TOKENIZER_FILES[0]).exists() {
+            bytes.extend(fs::read(self.path.join("tokenizer_config.json")).unwrap_or_default());
+        }
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -164,6 +173,11 @@ impl ModelFolder {
         }
     }
 
+    /// The native format that the model's files name; their own template is not looked at beyond that.
+    pub(crate) fn native_template(&self, tokenizer: &ChatTokenizer) -> Option<ChatTemplate> {
+        Template::recognise(&self.facts(tokenizer)).map(ChatTemplate::Native)
+    }
+
     /// The chat template in the model's files, to compare with; `None` where there is none.
     pub(crate) fn own_template(
         &self,
@@ -209,6 +223,13 @@ impl ModelFolder {
         let named = self.tokenizer_config.as_ref().and_then(|config| config.get("eos_token"));
         let named = named.and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()));
         named.and_then(|name| tokenizer.token_to_id(name)).or_else(|| self.configured_eos().first().copied())
+    }
+
+    /// The token that begins a text.
+    pub(crate) fn bos_id(&self, tokenizer: &ChatTokenizer) -> Option<u32> {
+        let named = self.tokenizer_config.as_ref().and_then(|config| config.get("bos_token"))?;
+        let name = named.as_str().or_else(|| named.get("content")?.as_str())?;
+        tokenizer.token_to_id(name)
     }
 
     /// Ids that end generation. With a template: its stop tokens first, in their order; then what the files say.

@@ -4,11 +4,12 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use toolsmith_chat::data::Conversation;
 use toolsmith_prepare::{
-    PipelineOptions, Place, RawRecord, Reason, Record, RecordFormat, Records, open, record,
+    FileRecords, PipelineOptions, Place, RawRecord, Reason, Record, RecordFormat, record,
 };
 
 /// A record with where it stands.
@@ -32,9 +33,8 @@ impl<T> Located<T> {
 pub(crate) fn raw_records(
     path: &Path,
 ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<RawRecord>> + use<>> {
-    let input = open(path)?;
+    let records = FileRecords::open(path, PipelineOptions::default().max_record_bytes, &Arc::default())?;
     let path = path.to_path_buf();
-    let records = Records::new(input, PipelineOptions::default().max_record_bytes);
     Ok(records.map(move |record| record.with_context(|| format!("{}: cannot be read", path.display()))))
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn records(
         let raw = raw?;
         let place = raw.place;
         let value = match raw.bytes {
-            Ok(bytes) => record::read(&bytes, place, format),
+            Ok(bytes) => record::read(&bytes, place, format.as_ref()),
             Err(message) => Err(Reason::new("unreadable", message)),
         };
         Ok(Located { path: owned.clone(), place, value })
@@ -59,8 +59,14 @@ pub(crate) fn records(
 pub(crate) fn conversation(record: Result<Record, Reason>) -> Result<Conversation, Reason> {
     match record? {
         Record::Conversation(conversation) => Ok(conversation),
-        Record::Text(_) => {
-            Err(Reason::new("shape", "a plain text; expected a conversation (messages or conversations)"))
+        other => {
+            let found = match other {
+                Record::Preference(_) => "a preference",
+                Record::InputOutput(_) => "a prompt with its response",
+                _ => "a plain text",
+            };
+            let message = format!("{found}; expected a conversation (messages or conversations)");
+            Err(Reason::new("shape", message))
         }
     }
 }

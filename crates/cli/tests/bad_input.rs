@@ -117,6 +117,18 @@ fn model_folder_without_tokenizer() {
 }
 
 #[test]
+fn model_folder_with_a_pointer_in_place_of_the_tokenizer() {
+    let place = Place::with_model();
+    place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
+    std::fs::remove_file(place.path("model/tokenizer.json")).expect("removed");
+    place
+        .write("model/tokenizer.model", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n");
+    let complaint = place.run(&PREPARE).stderr;
+    assert!(complaint.contains("no tokenizer file: this is the pointer that Git keeps"), "{complaint}");
+    assert!(complaint.contains("git lfs pull"), "{complaint}");
+}
+
+#[test]
 fn model_that_is_no_folder() {
     let place = Place::with_model();
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));

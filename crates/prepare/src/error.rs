@@ -21,9 +21,9 @@ pub enum PrepareError {
         /// The folder.
         path: PathBuf,
     },
-    /// The file's content is no JSON text.
+    /// The file's content is neither JSON text nor Parquet.
     #[error(
-        "{}: holds {found}; expected a JSON array, JSON lines, or either of them gzipped (UTF-8). Convert it first",
+        "{}: holds {found}; expected a JSON array or JSON lines (UTF-8; plain, .gz or .zst), or Parquet. Convert it, or fetch it again",
         path.display()
     )]
     NotRecords {
@@ -37,6 +37,14 @@ pub enum PrepareError {
     Empty {
         /// The data file.
         path: PathBuf,
+    },
+    /// A Parquet file cannot be read as records.
+    #[error("{}: cannot be read as records: {detail}", path.display())]
+    BadParquet {
+        /// The Parquet file.
+        path: PathBuf,
+        /// What is wrong with it, and how to mend it.
+        detail: String,
     },
     /// The output cannot be written.
     #[error("{}: cannot be written: {source}. Nothing was left under that name; {hint}", path.display())]

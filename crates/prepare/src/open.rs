@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::PrepareError;
+use crate::split::is_damaged_data;
 
 const BUFFER_BYTES: usize = 256 * 1024;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const UTF8_BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// How records follow one another in a file.
@@ -36,7 +38,7 @@ pub struct Input {
     pub framing: Framing,
 }
 
-/// Opens `path`, looks through gzip, and recognises the framing from the first bytes.
+/// Opens `path`, looks through gzip and Zstandard, and recognises the framing from the first bytes.
 pub fn open(path: &Path) -> Result<Input, PrepareError> {
     open_counted(path, &Arc::default())
 }
@@ -88,9 +90,35 @@ pub(crate) fn from_reader(raw: impl Read + Send + 'static) -> Result<Input, Open
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, raw);
     if peek(&mut raw)?.starts_with(GZIP_MAGIC) {
         let decoder = MultiGzDecoder::new(raw);
-        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder)));
+        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))).map_err(damaged);
+    }
+    if peek(&mut raw)?.starts_with(ZSTD_MAGIC) {
+        let decoder = Zstandard(zstd::Decoder::with_buffer(raw)?);
+        return recognise(Box::new(BufReader::with_capacity(BUFFER_BYTES, decoder))).map_err(damaged);
     }
     recognise(Box::new(raw))
+}
+
+/// Tells compressed data that breaks at once from a failing disk.
+fn damaged(problem: OpenProblem) -> OpenProblem {
+    match problem {
+        OpenProblem::Io(error) if is_damaged_data(&error) => {
+            OpenProblem::Content("compressed data that is damaged or cut off")
+        }
+        other => other,
+    }
+}
+
+/// Says of damaged data that it is damaged; the decoder itself calls every failure "other".
+struct Zstandard<R: BufRead>(zstd::Decoder<'static, R>);
+
+impl<R: BufRead> Read for Zstandard<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Other => io::Error::new(io::ErrorKind::InvalidData, error.to_string()),
+            _ => error,
+        })
+    }
 }
 
 fn recognise(mut bytes: Box<dyn BufRead + Send>) -> Result<Input, OpenProblem> {
@@ -134,10 +162,11 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 
 /// Names content that is certainly not JSON text.
 fn foreign_format(head: &[u8]) -> Option<&'static str> {
-    const MAGICS: [(&[u8], &str); 6] = [
+    const MAGICS: [(&[u8], &str); 7] = [
         (b"PAR1", "a Parquet file"),
+        (b"ARROW1", "an Arrow IPC file"),
         (b"PK\x03\x04", "a zip archive"),
-        (&[0x28, 0xb5, 0x2f, 0xfd], "Zstandard-compressed data"),
+        (&[0xfd, b'7', b'z', b'X', b'Z'], "xz-compressed data"),
         (b"BZh", "bzip2-compressed data"),
         (&[0xff, 0xfe], "UTF-16 text"),
         (&[0xfe, 0xff], "UTF-16 text"),

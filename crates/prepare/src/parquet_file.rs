@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow_array::{
+    Array, ArrayRef, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
@@ -32,6 +34,7 @@ pub struct PreparedWriter {
     path: PathBuf,
     sources: Vec<String>,
     schema: Arc<Schema>,
+    weighted: bool,
     writer: ArrowWriter<BufWriter<NamedTempFile>>,
 }
 
@@ -39,25 +42,15 @@ impl PreparedWriter {
     /// Begins a file that will be called `path`; it is written under a temporary name beside it.
     ///
     /// `sources` are the names that the rows' origins refer to; `facts` go into the file's metadata, each under its
-    /// name with `toolsmith.` before it.
-    pub fn create(path: &Path, sources: Vec<String>, facts: &[(&str, String)]) -> Result<Self, PrepareError> {
-        if let Ok(metadata) = path.metadata()
-            && !metadata.is_file()
-        {
-            let found = if metadata.is_dir() { "a folder" } else { "not a regular file" };
-            return Err(PrepareError::OutputInUse { path: path.to_path_buf(), found });
-        }
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".toolsmith-").suffix(".parquet.part");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // The process's umask still applies; a temporary file would otherwise be readable by its owner alone.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let file = builder.tempfile_in(folder).map_err(|error| write_error(path, error))?;
-        let schema = Arc::new(schema());
+    /// name with `toolsmith.` before it. With `weighted`, the file has a column `loss_weights` beside `labels`.
+    pub fn create(
+        path: &Path,
+        sources: Vec<String>,
+        facts: &[(&str, String)],
+        weighted: bool,
+    ) -> Result<Self, PrepareError> {
+        let file = create_beside(path, ".parquet.part")?;
+        let schema = Arc::new(schema(weighted));
         let facts =
             facts.iter().map(|(name, value)| KeyValue::new(format!("toolsmith.{name}"), value.clone()));
         let properties = WriterProperties::builder()
@@ -69,7 +62,7 @@ impl PreparedWriter {
             .build();
         let writer = ArrowWriter::try_new(BufWriter::new(file), Arc::clone(&schema), Some(properties))
             .map_err(|error| parquet_write_error(path, error))?;
-        Ok(Self { path: path.to_path_buf(), sources, schema, writer })
+        Ok(Self { path: path.to_path_buf(), sources, schema, weighted, writer })
     }
 
     /// Appends rows.
@@ -86,52 +79,84 @@ impl PreparedWriter {
         let path = self.path;
         let buffer = self.writer.into_inner().map_err(|error| parquet_write_error(&path, error))?;
         let file = buffer.into_inner().map_err(|error| write_error(&path, error.into_error()))?;
-        file.as_file().sync_all().map_err(|error| write_error(&path, error))?;
-        file.persist(&path).map_err(|error| write_error(&path, error.error))?;
-        Ok(())
+        persist(file, &path)
     }
 
     fn batch(&self, rows: Rows) -> Result<RecordBatch, arrow_schema::ArrowError> {
         let columns = rows.into_columns();
         let starts = std::iter::once(0).chain(columns.ends.iter().copied());
         let lengths: Vec<usize> = columns.ends.iter().zip(starts).map(|(end, start)| end - start).collect();
-        let list = |values: Vec<i32>| -> Result<ArrayRef, arrow_schema::ArrowError> {
+        let list = |kind: DataType, values: ArrayRef| -> Result<ArrayRef, arrow_schema::ArrowError> {
             let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
-            let values = Arc::new(Int32Array::from(values));
-            Ok(Arc::new(ListArray::try_new(Arc::new(item()), offsets, values, None)?))
+            Ok(Arc::new(ListArray::try_new(Arc::new(item(kind)), offsets, values, None)?))
         };
+        let integers = |values: Vec<i32>| list(DataType::Int32, Arc::new(Int32Array::from(values)));
         let number = |value: fn(&Origin) -> usize| -> ArrayRef {
             let values =
                 columns.origins.iter().map(|origin| i64::try_from(value(origin)).unwrap_or(i64::MAX));
             Arc::new(values.collect::<Int64Array>())
         };
         let source = |origin: &Origin| self.sources.get(origin.source).map(String::as_str);
-        RecordBatch::try_new(
-            Arc::clone(&self.schema),
-            vec![
-                list(columns.input_ids.into_iter().map(u32::cast_signed).collect())?,
-                list(columns.labels)?,
-                Arc::new(columns.origins.iter().map(source).collect::<StringArray>()),
-                number(|origin| origin.index),
-                number(|origin| origin.line),
-            ],
-        )
+        let mut arrays = vec![
+            integers(columns.input_ids.into_iter().map(u32::cast_signed).collect())?,
+            integers(columns.labels)?,
+            Arc::new(columns.origins.iter().map(source).collect::<StringArray>()) as ArrayRef,
+            number(|origin| origin.index),
+            number(|origin| origin.line),
+        ];
+        if self.weighted {
+            let count = lengths.iter().sum();
+            let weights = columns.weights.unwrap_or_else(|| vec![1.0; count]);
+            arrays.push(list(DataType::Float32, Arc::new(Float32Array::from(weights)))?);
+        }
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 }
 
-fn item() -> Field {
-    Field::new("item", DataType::Int32, false)
+/// A temporary file beside `path`, which is to be its name.
+pub(crate) fn create_beside(path: &Path, suffix: &str) -> Result<NamedTempFile, PrepareError> {
+    if let Ok(metadata) = path.metadata()
+        && !metadata.is_file()
+    {
+        let found = if metadata.is_dir() { "a folder" } else { "not a regular file" };
+        return Err(PrepareError::OutputInUse { path: path.to_path_buf(), found });
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".toolsmith-").suffix(suffix);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The process's umask still applies; a temporary file would otherwise be readable by its owner alone.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder).map_err(|error| write_error(path, error))
 }
 
-fn schema() -> Schema {
-    let list = DataType::List(Arc::new(item()));
-    Schema::new(vec![
-        Field::new("input_ids", list.clone(), false),
-        Field::new("labels", list, false),
+/// Makes sure that the file is on the disk, and gives it its final name.
+pub(crate) fn persist(file: NamedTempFile, path: &Path) -> Result<(), PrepareError> {
+    file.as_file().sync_all().map_err(|error| write_error(path, error))?;
+    file.persist(path).map_err(|error| write_error(path, error.error))?;
+    Ok(())
+}
+
+fn item(kind: DataType) -> Field {
+    Field::new("item", kind, false)
+}
+
+fn schema(weighted: bool) -> Schema {
+    let list = |kind| DataType::List(Arc::new(item(kind)));
+    let mut fields = vec![
+        Field::new("input_ids", list(DataType::Int32), false),
+        Field::new("labels", list(DataType::Int32), false),
         Field::new("source", DataType::Utf8, false),
         Field::new("index", DataType::Int64, false),
         Field::new("line", DataType::Int64, false),
-    ])
+    ];
+    if weighted {
+        fields.push(Field::new("loss_weights", list(DataType::Float32), false));
+    }
+    Schema::new(fields)
 }
 
 fn parquet_write_error(path: &Path, error: ParquetError) -> PrepareError {
@@ -145,7 +170,7 @@ fn parquet_write_error(path: &Path, error: ParquetError) -> PrepareError {
     write_error(path, source)
 }
 
-fn write_error(path: &Path, source: io::Error) -> PrepareError {
+pub(crate) fn write_error(path: &Path, source: io::Error) -> PrepareError {
     let source = without_path(source);
     let hint = match source.kind() {
         ErrorKind::NotFound => "its folder does not exist: create it",
@@ -187,6 +212,14 @@ pub fn is_parquet(path: &Path) -> bool {
         && &head == b"PAR1"
 }
 
+/// Whether the file is Parquet that holds token ids and labels, as opposed to records that are still to be prepared.
+pub fn is_prepared(path: &Path) -> bool {
+    let Ok(Ok(builder)) = File::open(path).map(ParquetRecordBatchReaderBuilder::try_new) else {
+        return false;
+    };
+    ["input_ids", "labels"].iter().all(|name| builder.schema().column_with_name(name).is_some())
+}
+
 /// Reads prepared data: `input_ids` and `labels`, and origins where the file has them.
 ///
 /// Lists of 32- or 64-bit integers are understood, so that files made by other tools can be trained on too.
@@ -217,6 +250,7 @@ fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>)
         batch.column_by_name(name).ok_or_else(missing)
     };
     let (input_ids, labels) = (column("input_ids")?, column("labels")?);
+    let weights = batch.column_by_name("loss_weights");
     let names = batch.column_by_name("source").and_then(|array| array.as_string_opt::<i32>());
     let number = |name: &str, row: usize| {
         let array = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
@@ -240,23 +274,50 @@ fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>)
             sources.len() - 1
         });
         let index = number("index", row).unwrap_or(position);
-        rows.push(&ids, &labels, Origin { source, index, line: number("line", row).unwrap_or(0) });
+        let origin = Origin { source, index, line: number("line", row).unwrap_or(0) };
+        let weights = weights.map(|column| weight_values(column, row)).transpose();
+        let weights = weights.map_err(|found| format!("row {position}: loss_weights: {found}"))?;
+        if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != ids.len()) {
+            return Err(format!(
+                "row {position}: {} input_ids but {} loss_weights",
+                ids.len(),
+                weights.len()
+            ));
+        }
+        rows.push_weighted(&ids, &labels, weights.as_deref(), origin);
     }
     Ok(())
 }
 
-fn list_values(column: &ArrayRef, row: usize) -> Result<Vec<i32>, String> {
+/// One row of a column of lists, without nulls.
+fn list(column: &ArrayRef, row: usize, expected: &str) -> Result<ArrayRef, String> {
     if column.is_null(row) {
-        return Err("null; expected a list of integers".to_owned());
+        return Err(format!("null; expected a list of {expected}"));
     }
     let values = match column.data_type() {
         DataType::List(_) => column.as_list::<i32>().value(row),
         DataType::LargeList(_) => column.as_list::<i64>().value(row),
-        other => return Err(format!("a column of {other}; expected lists of integers")),
+        other => return Err(format!("a column of {other}; expected lists of {expected}")),
     };
     if values.null_count() > 0 {
-        return Err("null inside the list; expected integers".to_owned());
+        return Err(format!("null inside the list; expected {expected}"));
     }
+    Ok(values)
+}
+
+fn weight_values(column: &ArrayRef, row: usize) -> Result<Vec<f32>, String> {
+    let values = list(column, row, "numbers")?;
+    match values.data_type() {
+        DataType::Float32 => Ok(values.as_primitive::<Float32Type>().values().to_vec()),
+        DataType::Float64 => {
+            Ok(values.as_primitive::<Float64Type>().values().iter().map(|&weight| weight as f32).collect())
+        }
+        other => Err(format!("a list of {other}; expected numbers of 32 or 64 bits")),
+    }
+}
+
+fn list_values(column: &ArrayRef, row: usize) -> Result<Vec<i32>, String> {
+    let values = list(column, row, "integers")?;
     match values.data_type() {
         DataType::Int32 => Ok(values.as_primitive::<Int32Type>().values().to_vec()),
         DataType::Int64 => {

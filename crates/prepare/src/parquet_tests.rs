@@ -23,7 +23,7 @@ fn rows_come_back_as_they_were_written() {
     let path = folder.path().join("data.parquet");
     let sources = vec!["a.jsonl".to_owned(), "b.json".to_owned()];
     let facts = [("template", "qwen2.5".to_owned())];
-    let mut writer = PreparedWriter::create(&path, sources.clone(), &facts).expect("creates");
+    let mut writer = PreparedWriter::create(&path, sources.clone(), &facts, false).expect("creates");
     writer.write(rows()).expect("writes");
     writer.write(Rows::default()).expect("writes nothing");
     writer.finish().expect("finishes");
@@ -39,7 +39,7 @@ fn rows_come_back_as_they_were_written() {
 fn an_abandoned_file_leaves_nothing() {
     let folder = tempfile::tempdir().expect("tempdir");
     let mut writer =
-        PreparedWriter::create(&folder.path().join("data.parquet"), vec!["a".into(), "b".into()], &[])
+        PreparedWriter::create(&folder.path().join("data.parquet"), vec!["a".into(), "b".into()], &[], false)
             .expect("creates");
     writer.write(rows()).expect("writes");
     assert_eq!(entries(folder.path()).len(), 1);
@@ -50,15 +50,17 @@ fn an_abandoned_file_leaves_nothing() {
 #[test]
 fn what_must_not_be_replaced_is_not() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let error = PreparedWriter::create(folder.path(), vec![], &[]).err().expect("refused").to_string();
+    let error = PreparedWriter::create(folder.path(), vec![], &[], false).err().expect("refused").to_string();
     assert!(
         error.ends_with("exists and is a folder; expected a file name. Choose another output"),
         "{error}"
     );
     #[cfg(unix)]
     {
-        let error =
-            PreparedWriter::create(Path::new("/dev/null"), vec![], &[]).err().expect("refused").to_string();
+        let error = PreparedWriter::create(Path::new("/dev/null"), vec![], &[], false)
+            .err()
+            .expect("refused")
+            .to_string();
         assert!(error.contains("not a regular file"), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::{Origin, Place, PrepareError, RawRecord, Reason, Records, Rows, Summary, open};
+use crate::{FileRecords, Origin, Place, PrepareError, RawRecord, Reason, Rows, Summary};
 
 /// Records of one chunk at most, and bytes after which a chunk is closed.
 const CHUNK_RECORDS: usize = 256;
@@ -43,16 +43,18 @@ pub struct Progress {
 }
 
 /// One sample on its way into [`Rows`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// Token ids.
     pub input_ids: Vec<u32>,
     /// The id to train at each position, or -100.
     pub labels: Vec<i32>,
+    /// What each position counts in the loss; `None` where all count the same.
+    pub weights: Option<Vec<f32>>,
 }
 
 /// What a record gave.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Accepted {
     /// Its samples, usually one.
     pub samples: Vec<Sample>,
@@ -62,8 +64,8 @@ pub struct Accepted {
     pub compared: bool,
 }
 
-/// Makes samples of one record's bytes, or says everything that is wrong with it.
-pub type Work<'a> = dyn Fn(&[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
+/// Makes samples of one record's bytes, or says everything that is wrong with it; told the index of its source.
+pub type Work<'a> = dyn Fn(usize, &[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
 
 struct Chunk {
     source: usize,
@@ -169,10 +171,9 @@ fn read_source(
     bytes_read: &Arc<AtomicU64>,
     send: &mut dyn FnMut(Chunk) -> bool,
 ) -> Result<bool, PrepareError> {
-    let input = open::open_counted(path, bytes_read)?;
     let mut records = Vec::new();
     let mut bytes = 0;
-    for record in Records::new(input, max_record_bytes) {
+    for record in FileRecords::open(path, max_record_bytes, bytes_read)? {
         let record =
             record.map_err(|error| PrepareError::Read { path: path.to_path_buf(), source: error })?;
         bytes += record.bytes.as_ref().map_or(0, Vec::len);
@@ -210,7 +211,7 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
     for record in chunk.records {
         let place = record.place;
         let outcome = match record.bytes {
-            Ok(bytes) => work(&bytes, place),
+            Ok(bytes) => work(chunk.source, &bytes, place),
             Err(message) => Err(vec![Reason::new("unreadable", message)]),
         };
         match outcome {
@@ -218,7 +219,8 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
                 let origin = Origin::new(chunk.source, place);
                 finished.compared += usize::from(accepted.compared);
                 for sample in accepted.samples {
-                    finished.rows.push(&sample.input_ids, &sample.labels, origin);
+                    let weights = sample.weights.as_deref();
+                    finished.rows.push_weighted(&sample.input_ids, &sample.labels, weights, origin);
                 }
                 if !accepted.warnings.is_empty() {
                     finished.warned.push((place, accepted.warnings));

@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::pipeline;
-use crate::{PipelineOptions, PrepareError, PreparedWriter, Progress, Rows, SampleMaker, Summary};
+use crate::{
+    PipelineOptions, Place, PrepareError, PreparedWriter, Progress, RecordFormat, Rows, SampleMaker, Summary,
+};
 
 /// How preparation deals with bad records, and how it runs.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,14 @@ pub struct PrepareOptions {
     pub skip_bad: bool,
     /// How the pipeline runs.
     pub pipeline: PipelineOptions,
+    /// The format of each source; the maker's, where there is none for it.
+    pub formats: Vec<Option<RecordFormat>>,
+}
+
+impl PrepareOptions {
+    fn format_of(&self, source: usize) -> Option<&RecordFormat> {
+        self.formats.get(source)?.as_ref()
+    }
 }
 
 /// How preparation ended.
@@ -36,8 +46,10 @@ pub fn prepare_to_parquet(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<()>, PrepareError> {
     let names = sources.iter().map(|source| source.display().to_string()).collect();
-    let mut writer = PreparedWriter::create(output, names, facts)?;
-    let work = |bytes: &[u8], place| maker.samples(bytes, place);
+    let mut writer = PreparedWriter::create(output, names, facts, maker.options.part_weights.is_some())?;
+    let work = |source: usize, bytes: &[u8], place: Place| {
+        maker.samples_of(bytes, place, options.format_of(source).or(maker.options.format.as_ref()))
+    };
     let summary = pipeline::run(sources, &options.pipeline, &work, progress, &mut |rows, summary| {
         if wanted(summary, options) { writer.write(rows) } else { Ok(()) }
     })?;
@@ -56,7 +68,9 @@ pub fn prepare_in_memory(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Outcome<Rows>, PrepareError> {
     let mut all = Rows::default();
-    let work = |bytes: &[u8], place| maker.samples(bytes, place);
+    let work = |source: usize, bytes: &[u8], place: Place| {
+        maker.samples_of(bytes, place, options.format_of(source).or(maker.options.format.as_ref()))
+    };
     let summary = pipeline::run(sources, &options.pipeline, &work, progress, &mut |rows, summary| {
         if wanted(summary, options) {
             all.append(rows);

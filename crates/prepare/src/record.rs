@@ -1,82 +1,22 @@
-//! One raw record to what it says: a conversation, or plain text.
+//! One raw record to what it says: a conversation, plain text, a prompt with its response, or a preference.
 //!
 //! In: a record's bytes. Out: a [`Record`], or the reason why it is none. Does not know templates or tokens.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde_json::Value as Json;
-use toolsmith_chat::data::{Conversation, SourceFormat, read_recognised, read_record};
+use toolsmith_chat::data::read_any;
+pub use toolsmith_chat::data::{Record, RecordFormat};
 
 use crate::{Place, Reason};
 
-/// The shapes in which records come: those of conversations, and plain text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordFormat {
-    /// A conversation in this format.
-    Conversation(SourceFormat),
-    /// `{"text": …}`: pre-training; every token is trained.
-    Text,
-}
-
-impl FromStr for RecordFormat {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        if name == "text" {
-            return Ok(Self::Text);
-        }
-        name.parse().map(Self::Conversation).map_err(|_| {
-            let names = SourceFormat::ALL.map(SourceFormat::as_str).join(", ");
-            format!("unknown format {name:?}, expected one of: {names}, text")
-        })
-    }
-}
-
-impl fmt::Display for RecordFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Conversation(format) => format.fmt(f),
-            Self::Text => f.write_str("text"),
-        }
-    }
-}
-
-/// What a record says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Record {
-    /// A conversation.
-    Conversation(Conversation),
-    /// Plain text.
-    Text(String),
-}
-
 /// Reads a record's bytes; without a format, its shape tells it.
-pub fn read(bytes: &[u8], place: Place, format: Option<RecordFormat>) -> Result<Record, Reason> {
-    let json: Json = serde_json::from_slice(bytes).map_err(|error| broken_json(&error, bytes, place))?;
-    let shape = |error: toolsmith_chat::data::DataError| Reason::new("shape", error.to_string());
-    match format {
-        Some(RecordFormat::Conversation(format)) => {
-            read_record(json, format).map(Record::Conversation).map_err(shape)
-        }
-        Some(RecordFormat::Text) => text(json),
-        None if is_text(&json) => text(json),
-        None => {
-            read_recognised(json).map(|(conversation, _)| Record::Conversation(conversation)).map_err(shape)
-        }
-    }
+pub fn read(bytes: &[u8], place: Place, format: Option<&RecordFormat>) -> Result<Record, Reason> {
+    let json = parse(bytes, place)?;
+    read_any(json, format).map_err(|error| Reason::new("shape", error.to_string()))
 }
 
-fn is_text(json: &Json) -> bool {
-    json.get("text").is_some() && json.get("messages").is_none() && json.get("conversations").is_none()
-}
-
-fn text(mut json: Json) -> Result<Record, Reason> {
-    match json.get_mut("text").map(Json::take) {
-        Some(Json::String(text)) => Ok(Record::Text(text)),
-        Some(other) => Err(Reason::new("shape", format!("text: found {other}, expected a string"))),
-        None => Err(Reason::new("shape", "text: missing, expected a string".to_owned())),
-    }
+/// Reads a record's bytes as JSON of whatever shape.
+pub fn parse(bytes: &[u8], place: Place) -> Result<Json, Reason> {
+    serde_json::from_slice(bytes).map_err(|error| broken_json(&error, bytes, place))
 }
 
 /// Says what is wrong in words for people, with line and column in the file.
@@ -99,6 +39,8 @@ fn broken_json(error: &serde_json::Error, bytes: &[u8], place: Place) -> Reason 
 
 #[cfg(test)]
 mod tests {
+    use toolsmith_chat::data::SourceFormat;
+
     use super::*;
 
     const PLACE: Place = Place { index: 3, line: 10, column: 5 };
@@ -117,12 +59,12 @@ mod tests {
     #[test]
     fn text_records_are_recognised() {
         assert_eq!(read(br#"{"text": "hi"}"#, PLACE, None), Ok(Record::Text("hi".to_owned())));
-        let named = Some(RecordFormat::Text);
+        let named = Some(&RecordFormat::Text);
         assert!(
             read(br#"{"text": 3}"#, PLACE, named).expect_err("no text").message.contains("expected a string")
         );
         assert!(read(br#"{"messages": []}"#, PLACE, named).is_err());
-        let other = Some(RecordFormat::Conversation(SourceFormat::OpenAi));
+        let other = Some(&RecordFormat::Conversation(SourceFormat::OpenAi));
         assert!(read(br#"{"text": "hi"}"#, PLACE, other).is_err());
     }
 

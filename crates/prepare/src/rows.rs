@@ -26,21 +26,25 @@ impl Origin {
 }
 
 /// Samples in columns: row `i` holds the values from `ends[i - 1]` to `ends[i]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
     input_ids: Vec<u32>,
     labels: Vec<i32>,
+    /// As long as `labels` once any row has weights.
+    weights: Option<Vec<f32>>,
     ends: Vec<usize>,
     origins: Vec<Origin>,
 }
 
 /// One sample of [`Rows`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row<'a> {
     /// Token ids.
     pub input_ids: &'a [u32],
     /// The id to train at each position, or -100.
     pub labels: &'a [i32],
+    /// What each position counts in the loss; `None` where all count the same.
+    pub weights: Option<&'a [f32]>,
     /// The record it was made from.
     pub origin: Origin,
 }
@@ -55,6 +59,24 @@ impl Row<'_> {
 impl Rows {
     /// Appends a sample; both slices are equally long.
     pub fn push(&mut self, input_ids: &[u32], labels: &[i32], origin: Origin) {
+        self.push_weighted(input_ids, labels, None, origin);
+    }
+
+    /// Appends a sample whose positions count by these weights; all slices are equally long.
+    pub fn push_weighted(
+        &mut self,
+        input_ids: &[u32],
+        labels: &[i32],
+        weights: Option<&[f32]>,
+        origin: Origin,
+    ) {
+        match (&mut self.weights, weights) {
+            (None, None) => {}
+            (Some(all), None) => all.resize(all.len() + labels.len(), 1.0),
+            (all, Some(weights)) => {
+                all.get_or_insert_with(|| vec![1.0; self.labels.len()]).extend_from_slice(weights);
+            }
+        }
         self.input_ids.extend_from_slice(input_ids);
         self.labels.extend_from_slice(labels);
         debug_assert_eq!(self.input_ids.len(), self.labels.len());
@@ -65,6 +87,10 @@ impl Rows {
     /// Appends all rows of `other`.
     pub fn append(&mut self, other: Rows) {
         let start = self.input_ids.len();
+        if self.weights.is_some() || other.weights.is_some() {
+            let all = self.weights.get_or_insert_with(|| vec![1.0; start]);
+            all.extend(other.weights.unwrap_or_else(|| vec![1.0; other.labels.len()]));
+        }
         self.input_ids.extend(other.input_ids);
         self.labels.extend(other.labels);
         self.ends.extend(other.ends.iter().map(|end| start + end));
@@ -93,6 +119,7 @@ impl Rows {
         Some(Row {
             input_ids: &self.input_ids[start..end],
             labels: &self.labels[start..end],
+            weights: self.weights.as_ref().map(|weights| &weights[start..end]),
             origin: self.origins[index],
         })
     }
@@ -103,7 +130,8 @@ impl Rows {
     }
 
     pub(crate) fn into_columns(self) -> Columns {
-        Columns { input_ids: self.input_ids, labels: self.labels, ends: self.ends, origins: self.origins }
+        let Self { input_ids, labels, weights, ends, origins } = self;
+        Columns { input_ids, labels, weights, ends, origins }
     }
 }
 
@@ -111,6 +139,7 @@ impl Rows {
 pub(crate) struct Columns {
     pub(crate) input_ids: Vec<u32>,
     pub(crate) labels: Vec<i32>,
+    pub(crate) weights: Option<Vec<f32>>,
     pub(crate) ends: Vec<usize>,
     pub(crate) origins: Vec<Origin>,
 }

@@ -5,13 +5,19 @@
 
 use std::sync::Arc;
 
+use toolsmith_chat::batch::{self, Fit, Truncation};
 use toolsmith_chat::check::{self, Finding, Level};
-use toolsmith_chat::data::Conversation;
-use toolsmith_chat::template::{ChatTemplate, ModelTemplate, RenderOptions, TemplateName, first_difference};
-use toolsmith_chat::tokens::ChatTokenizer;
+use toolsmith_chat::compat::Mode;
+use toolsmith_chat::data::{Conversation, InputOutput, TrainOn};
+use toolsmith_chat::template::{
+    ChatTemplate, ModelTemplate, RenderError, RenderOptions, Rendered, TemplateName, TrainingSample,
+    first_difference,
+};
+use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
+use crate::compat;
 use crate::record::{self, Record};
-use crate::{Accepted, Place, Reason, RecordFormat, Sample};
+use crate::{Accepted, IGNORE_INDEX, Place, Reason, RecordFormat, Sample};
 
 /// The rule that warns where the native rendering is not what the model's own template prints.
 pub const TEMPLATE_DIFFERS: &str = "template-differs";
@@ -28,57 +34,201 @@ pub struct SampleMaker<'a> {
     pub template: Option<ChatTemplate>,
     /// The model's own chat template, with which the native one is compared on some of the records.
     pub own_template: Option<Arc<ModelTemplate>>,
-    /// The shape of the records; told record by record where absent.
-    pub format: Option<RecordFormat>,
     /// The token that ends a plain text.
     pub eos: Option<u32>,
-    /// Longest sample, in tokens; longer ones are refused.
+    /// What the user chooses.
+    pub options: SampleOptions,
+    /// The earlier trainer whose samples are made instead.
+    pub compat: Option<Mode>,
+}
+
+/// What a user chooses about samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SampleOptions {
+    /// The shape of the records; told record by record where absent.
+    pub format: Option<RecordFormat>,
+    /// Longest sample, in tokens.
     pub max_length: Option<usize>,
+    /// What becomes of longer ones.
+    pub truncation: Truncation,
+    /// Which answers are trained.
+    pub train_on: TrainOn,
+    /// What the parts of an answer count in the loss; `None` where all count the same.
+    pub part_weights: Option<PartWeights>,
 }
 
 impl SampleMaker<'_> {
     /// The samples of one record.
     pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, self.format).map_err(|reason| vec![reason])?;
-        let accepted = match record {
-            Record::Conversation(conversation) => self.conversation(&conversation, place)?,
-            Record::Text(text) => self.text(&text)?,
-        };
-        let longest = accepted.samples.iter().map(|sample| sample.input_ids.len()).max().unwrap_or(0);
-        match self.max_length {
-            Some(limit) if longest > limit => Err(vec![too_long(longest, limit)]),
-            _ => Ok(accepted),
+        self.samples_of(bytes, place, self.options.format.as_ref())
+    }
+
+    /// The samples of one record in this format, whatever the other records' is.
+    pub fn samples_of(
+        &self,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
+        match &self.compat {
+            Some(mode) => self.repeated(mode, bytes, place, format),
+            None => self.own(bytes, place, format),
         }
     }
 
-    fn conversation(&self, conversation: &Conversation, place: Place) -> Result<Accepted, Vec<Reason>> {
+    /// What an earlier trainer would have made; where it is too long, it is cut blindly or refused.
+    fn repeated(
+        &self,
+        mode: &Mode,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
+        let mut accepted = compat::samples(self.tokenizer, mode, bytes, place, format)?;
+        for sample in &mut accepted.samples {
+            self.cut_right(sample, &mut accepted.warnings)?;
+        }
+        Ok(accepted)
+    }
+
+    fn own(
+        &self,
+        bytes: &[u8],
+        place: Place,
+        format: Option<&RecordFormat>,
+    ) -> Result<Accepted, Vec<Reason>> {
+        let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
+        match record {
+            Record::Conversation(conversation) => self.conversation(conversation, place),
+            Record::Text(text) => self.text(&text),
+            Record::InputOutput(pair) => self.input_output(&pair),
+            Record::Preference(_) => Err(vec![not_trained_yet()]),
+        }
+    }
+
+    fn conversation(&self, mut conversation: Conversation, place: Place) -> Result<Accepted, Vec<Reason>> {
         let Some(template) = &self.template else {
             return Err(vec![no_template()]);
         };
-        let mut findings = check::check(conversation, template.native());
+        self.options.train_on.apply(&mut conversation);
+        let mut findings = check::check(&conversation, template.native());
         if findings.iter().any(|finding| finding.level == Level::Error) {
             return Err(errors(&findings));
         }
-        let rendered = template
-            .samples(conversation, &RenderOptions::TRAINING)
-            .map_err(|error| vec![Reason::new("unwritable", error.to_string())])?;
-        let mut samples = Vec::with_capacity(rendered.len());
-        for rendered in &rendered {
-            let encoded = self
+        let rendered = template.samples(&conversation, &RenderOptions::TRAINING).map_err(unwritable)?;
+        let mut accepted = Accepted::default();
+        for TrainingSample { conversation, rendered } in rendered {
+            let (mut sample, mut found) = self.encode(&rendered)?;
+            if self.is_too_long(&sample) && self.options.truncation == Truncation::Structured {
+                let shorter = self.shorten(template, &conversation, &mut accepted.warnings)?;
+                (sample, found) = self.encode(&shorter)?;
+            }
+            self.cut_right(&mut sample, &mut accepted.warnings)?;
+            findings.extend(found);
+            accepted.samples.push(sample);
+        }
+        if findings.iter().any(|finding| finding.level == Level::Error) {
+            return Err(errors(&findings));
+        }
+        accepted.warnings.extend(findings.iter().map(reason));
+        let compared = self.compare(&conversation, place);
+        accepted.compared = compared.is_some();
+        accepted.warnings.extend(compared.flatten());
+        Ok(accepted)
+    }
+
+    fn encode(&self, rendered: &Rendered) -> Result<(Sample, Vec<Finding>), Vec<Reason>> {
+        let encoded = match &self.options.part_weights {
+            None => self.tokenizer.encode(rendered).map(|encoded| (encoded, None)),
+            Some(weights) => self
                 .tokenizer
-                .encode(rendered)
-                .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
-            findings.extend(check::check_encoded(&encoded));
-            samples.push(Sample { input_ids: encoded.input_ids, labels: encoded.labels });
+                .encode_weighted(rendered, weights)
+                .map(|(encoded, weights)| (encoded, Some(weights))),
+        };
+        let (encoded, weights) = encoded.map_err(tokenizer_failed)?;
+        let findings = check::check_encoded(&encoded);
+        Ok((Sample { input_ids: encoded.input_ids, labels: encoded.labels, weights }, findings))
+    }
+
+    fn is_too_long(&self, sample: &Sample) -> bool {
+        self.options.max_length.is_some_and(|limit| sample.input_ids.len() > limit)
+    }
+
+    /// The rendering of as much of a conversation as fits; what was left out is told.
+    fn shorten(
+        &self,
+        template: &ChatTemplate,
+        conversation: &Conversation,
+        warnings: &mut Vec<Reason>,
+    ) -> Result<Rendered, Vec<Reason>> {
+        let limit = self.options.max_length.unwrap_or(usize::MAX);
+        let render = |conversation: &Conversation| {
+            template.render(conversation, &RenderOptions::TRAINING).map_err(unwritable)
+        };
+        let fitted = batch::fit(conversation, limit, &mut |conversation| {
+            let encoded = self.tokenizer.encode(&render(conversation)?).map_err(tokenizer_failed)?;
+            Ok::<_, Vec<Reason>>(encoded.input_ids.len())
+        })?;
+        match fitted {
+            Fit::Whole => render(conversation),
+            Fit::Cut(shorter, cuts) => {
+                warnings.extend(cuts.iter().map(|cut| Reason::new(cut.code(), cut.to_string())));
+                render(&shorter)
+            }
+            Fit::TooLong(tokens) => Err(vec![too_long(tokens, limit, self.options.truncation)]),
         }
-        if findings.iter().any(|finding| finding.level == Level::Error) {
-            return Err(errors(&findings));
+    }
+
+    /// Cuts what is still too long, or refuses it.
+    fn cut_right(&self, sample: &mut Sample, warnings: &mut Vec<Reason>) -> Result<(), Vec<Reason>> {
+        let tokens = sample.input_ids.len();
+        let Some(limit) = self.options.max_length.filter(|limit| tokens > *limit) else {
+            return Ok(());
+        };
+        if self.options.truncation != Truncation::Right {
+            return Err(vec![too_long(tokens, limit, self.options.truncation)]);
         }
-        let mut warnings: Vec<Reason> = findings.iter().map(reason).collect();
-        let compared = self.compare(conversation, place);
-        let is_compared = compared.is_some();
-        warnings.extend(compared.flatten());
-        Ok(Accepted { samples, warnings, compared: is_compared })
+        let trained = sample.labels[limit..].iter().filter(|label| **label != IGNORE_INDEX).count();
+        let inside = sample.labels[limit] != IGNORE_INDEX && sample.labels[limit - 1] != IGNORE_INDEX;
+        let text = format!(
+            "cut {} tokens at the end, {trained} of them trained{}",
+            tokens - limit,
+            if inside { "; the cut goes through a trained answer, whose end is never learned" } else { "" }
+        );
+        warnings.push(Reason::new("cut-right", text));
+        sample.input_ids.truncate(limit);
+        sample.labels.truncate(limit);
+        if let Some(weights) = &mut sample.weights {
+            weights.truncate(limit);
+        }
+        if sample.labels.iter().all(|label| *label == IGNORE_INDEX) {
+            let text = format!("nothing that is trained stands in the first {limit} tokens (max_length)");
+            return Err(vec![Reason::new("nothing-trained", text)]);
+        }
+        Ok(())
+    }
+
+    /// The prompt, the response, and the token that ends it: nothing else stands around them.
+    fn input_output(&self, pair: &InputOutput) -> Result<Accepted, Vec<Reason>> {
+        if pair.response.is_empty() {
+            return Err(vec![Reason::new(
+                "nothing-trained",
+                "response: is empty; expected some text to learn. Drop the record",
+            )]);
+        }
+        let mut input_ids = self.tokenizer.encode_text(&pair.prompt).map_err(tokenizer_failed)?;
+        let mut labels = vec![IGNORE_INDEX; input_ids.len()];
+        let response = self.tokenizer.encode_text(&pair.response).map_err(tokenizer_failed)?;
+        input_ids.extend(response.into_iter().chain(self.eos));
+        labels.extend(input_ids[labels.len()..].iter().map(|id| id.cast_signed()));
+        self.whole(Sample { input_ids, labels, weights: None })
+    }
+
+    /// A sample without turns that could be left out.
+    fn whole(&self, mut sample: Sample) -> Result<Accepted, Vec<Reason>> {
+        let mut warnings = Vec::new();
+        self.cut_right(&mut sample, &mut warnings)?;
+        Ok(Accepted { samples: vec![sample], warnings, compared: false })
     }
 
     /// Compares the native rendering with what the model's own template prints; `None` where it is not this record's
@@ -107,10 +257,7 @@ impl SampleMaker<'_> {
     }
 
     fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {
-        let mut input_ids = self
-            .tokenizer
-            .encode_text(text)
-            .map_err(|error| vec![Reason::new("tokenizer", error.to_string())])?;
+        let mut input_ids = self.tokenizer.encode_text(text).map_err(tokenizer_failed)?;
         if input_ids.is_empty() {
             return Err(vec![Reason::new(
                 "nothing-trained",
@@ -119,7 +266,7 @@ impl SampleMaker<'_> {
         }
         input_ids.extend(self.eos);
         let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
-        Ok(Accepted { samples: vec![Sample { input_ids, labels }], ..Accepted::default() })
+        self.whole(Sample { input_ids, labels, weights: None })
     }
 }
 
@@ -131,13 +278,33 @@ fn reason(finding: &Finding) -> Reason {
     Reason::new(finding.code.as_str(), finding.to_string())
 }
 
-fn too_long(tokens: usize, limit: usize) -> Reason {
+fn unwritable(error: RenderError) -> Vec<Reason> {
+    vec![Reason::new("unwritable", error.to_string())]
+}
+
+fn tokenizer_failed(error: TokenizerError) -> Vec<Reason> {
+    vec![Reason::new("tokenizer", error.to_string())]
+}
+
+fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Reason {
+    let tried = match truncation {
+        Truncation::Structured => {
+            " even without the turns, tools and parts of results that may be left out (truncate: structured)"
+        }
+        Truncation::Right | Truncation::Refuse => "",
+    };
+    let text = format!(
+        "the sample has {tokens} tokens{tried}, and at most {limit} are asked for (max_length). \
+         Raise the limit, shorten the record, or cut it blindly with truncate: right"
+    );
+    Reason::new("too-long", text)
+}
+
+fn not_trained_yet() -> Reason {
     Reason::new(
-        "too-long",
-        format!(
-            "the sample has {tokens} tokens, and at most {limit} are asked for (max_length). \
-             Raise the limit or shorten the record; samples are never cut"
-        ),
+        "preference",
+        "a preference (chosen and rejected); training on these is not there yet. `toolsmith render` shows both sides; \
+         to train on the chosen answers alone, write them as messages",
     )
 }
 

@@ -253,7 +253,7 @@ impl Iterator for Records {
 }
 
 /// A decompressor's complaint about its input, as opposed to a failing disk.
-fn is_damaged_data(error: &io::Error) -> bool {
+pub(crate) fn is_damaged_data(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput

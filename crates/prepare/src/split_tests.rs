@@ -50,6 +50,7 @@ fn array_elements_are_split_without_being_fooled_by_strings() {
 fn every_framing_reads_the_same_through_gzip() {
     for text in [&b"[{\"a\":1},{\"b\":[2]}]"[..], b"{\"a\":1}\n{\"b\":[2]}\n", b"{\n\"a\":1}{\n\"b\":[2]}"] {
         assert_eq!(records(text), records(&gzip(text)));
+        assert_eq!(records(text), records(&zstd::encode_all(text, 3).expect("in memory")));
         assert_eq!(records(text).len(), 2);
     }
 }
@@ -128,6 +129,24 @@ fn truncated_gzip_is_reported_where_it_breaks() {
     assert!(found.len() > 1);
     let last = found.last().expect("not empty");
     assert!(last.contains("the compressed data ends or breaks here"), "{last}");
+}
+
+#[test]
+fn truncated_and_damaged_zstandard_is_reported_where_it_breaks() {
+    let text: Vec<u8> = (0..60_000).flat_map(|n| format!("{{\"n\": {}}}\n", n * 7919).into_bytes()).collect();
+    let packed = zstd::encode_all(&text[..], 3).expect("in memory");
+    let mut damaged = packed.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle..middle + 16].fill(0xff);
+    match from_reader(Cursor::new(packed[..100].to_vec())) {
+        Err(crate::open::OpenProblem::Content(found)) => assert!(found.contains("cut off"), "{found}"),
+        _ => panic!("was taken for records"),
+    }
+    for bytes in [&packed[..packed.len() / 2], &damaged] {
+        let found = records(bytes);
+        let last = found.last().expect("not empty");
+        assert!(last.contains("the compressed data ends or breaks here"), "{last}");
+    }
 }
 
 #[test]

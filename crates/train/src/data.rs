@@ -8,7 +8,7 @@ use toolsmith_kernels::CounterRng;
 use crate::TrainError;
 
 /// One training sample: as many labels as ids, each a token id or -100.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     name: String,
     tokens: batch::Sample,
@@ -22,6 +22,18 @@ impl Sample {
     pub fn new(name: impl Into<String>, input_ids: Vec<u32>, labels: Vec<i32>) -> Result<Self, TrainError> {
         let name = name.into();
         match batch::Sample::new(input_ids, labels) {
+            Ok(tokens) => Ok(Self { name, tokens }),
+            Err(source) => Err(TrainError::Sample { name, source }),
+        }
+    }
+
+    /// The same sample, its predictions counting in the loss by these weights, one for each id.
+    ///
+    /// # Errors
+    /// Weights that do not fit the ids.
+    pub fn with_weights(self, weights: Vec<f32>) -> Result<Self, TrainError> {
+        let Self { name, tokens } = self;
+        match tokens.with_weights(weights) {
             Ok(tokens) => Ok(Self { name, tokens }),
             Err(source) => Err(TrainError::Sample { name, source }),
         }
@@ -80,7 +92,7 @@ fn shuffled(count: usize, random: CounterRng) -> Vec<usize> {
     order
 }
 
-/// A number that changes when any id, any label or the order of the samples changes (FNV-1a, 64 bits).
+/// A number that changes when any id, any label, any weight or the order of the samples changes (FNV-1a, 64 bits).
 pub(crate) fn fingerprint(samples: &[Sample]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut mix = |word: u32| hash = (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);
@@ -89,6 +101,7 @@ pub(crate) fn fingerprint(samples: &[Sample]) -> u64 {
         mix(tokens.input_ids().len() as u32);
         tokens.input_ids().iter().for_each(|&id| mix(id));
         tokens.labels().iter().for_each(|&label| mix(label.cast_unsigned()));
+        tokens.weights().into_iter().flatten().for_each(|&weight| mix(weight.to_bits()));
     }
     hash
 }

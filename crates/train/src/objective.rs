@@ -4,8 +4,15 @@
 //! log-probabilities themselves (DPO) hands the model a function of them instead
 //! ([`toolsmith_model::TokenWeights::FromLogprobs`]). It knows neither models nor data.
 
-/// Supervised fine-tuning and pre-training: the mean over all supervised tokens of the step, however the step is
-/// divided into runs.
-pub(crate) fn token_mean(step_targets: usize) -> f32 {
-    1.0 / step_targets as f32
+/// Supervised fine-tuning and pre-training: the mean over all supervised tokens of the step, each counted by its weight,
+/// however the step is divided into runs.
+pub(crate) fn weighted_mean(weights: &[f32], step_weight: f64) -> Vec<f32> {
+    let scale = (1.0 / step_weight) as f32;
+    weights.iter().map(|weight| weight * scale).collect()
+}
+
+/// What these predictions add to the loss before it is divided by the weight of the step.
+pub(crate) fn weighted_sum(logprobs: &[f32], weights: &[f32]) -> f64 {
+    let terms = logprobs.iter().zip(weights);
+    -terms.map(|(&logprob, &weight)| f64::from(logprob) * f64::from(weight)).sum::<f64>()
 }

@@ -11,7 +11,11 @@ use crate::{RunOptions, Sample, TrainError};
 /// The batches of some samples, and how many supervised tokens they have together.
 pub(crate) struct Runs {
     pub(crate) batches: Vec<TokenBatch>,
+    /// How much each target of each batch counts in the loss.
+    pub(crate) weights: Vec<Vec<f32>>,
     pub(crate) targets: usize,
+    /// The sum of all weights.
+    pub(crate) weight: f64,
 }
 
 impl Runs {
@@ -34,8 +38,11 @@ pub(crate) fn lay_out(samples: &[&Sample], options: &RunOptions) -> Result<Runs,
         TrainError::Sample { name: name.to_owned(), source }
     })?;
     let targets = runs.iter().map(|run| run.targets.len()).sum();
+    let weights: Vec<Vec<f32>> =
+        runs.iter().map(|run| run.targets.iter().map(|target| target.weight).collect()).collect();
+    let weight = weights.iter().flatten().map(|&weight| f64::from(weight)).sum();
     let batches = runs.into_iter().map(token_batch).collect::<Result<_, _>>()?;
-    Ok(Runs { batches, targets })
+    Ok(Runs { batches, weights, targets, weight })
 }
 
 /// Refuses a sample that fits in no run.

@@ -188,16 +188,15 @@ impl<D: Device> Trainer<D> {
         let samples: Vec<&Sample> =
             self.order.batch(step).iter().map(|&index| &self.samples[index]).collect();
         let runs = runs::lay_out(&samples, &self.options)?;
-        let weight = objective::token_mean(runs.targets);
 
         self.model.zero_grads();
         let mut loss = 0.0;
-        for batch in &runs.batches {
-            let weights = vec![weight; batch.targets.len()];
-            let logprobs = self.model.forward_backward(batch, TokenWeights::Fixed(&weights))?;
-            loss -= logprobs.iter().map(|&logprob| f64::from(logprob)).sum::<f64>();
+        for (batch, weights) in runs.batches.iter().zip(&runs.weights) {
+            let scaled = objective::weighted_mean(weights, runs.weight);
+            let logprobs = self.model.forward_backward(batch, TokenWeights::Fixed(&scaled))?;
+            loss += objective::weighted_sum(&logprobs, weights);
         }
-        loss /= runs.targets as f64;
+        loss /= runs.weight;
 
         let mut parameters = self.model.parameters_mut();
         let grad_norm = self.optimizer.grad_norm(&parameters);
@@ -238,12 +237,12 @@ impl<D: Device> Trainer<D> {
             return Ok(None);
         }
         let mut sum = 0.0;
-        for batch in &self.eval.batches {
-            sum -= self.model.logprobs(batch)?.iter().map(|&logprob| f64::from(logprob)).sum::<f64>();
+        for (batch, weights) in self.eval.batches.iter().zip(&self.eval.weights) {
+            sum += objective::weighted_sum(&self.model.logprobs(batch)?, weights);
         }
         let metrics = EvalMetrics {
             step: self.done_steps,
-            eval_loss: sum / self.eval.targets as f64,
+            eval_loss: sum / self.eval.weight,
             eval_trained_tokens: self.eval.targets,
         };
         log.append(&metrics)?;

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use toolsmith_chat::compat::Compat;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 use toolsmith_train::config::KEYS;
 use toolsmith_train::{Length, ScheduleKind, TrainConfig, Warmup};
@@ -123,11 +124,23 @@ fn an_error_in_the_file_mended_on_the_command_line_is_none() {
 }
 
 #[test]
+fn limits_of_an_earlier_trainer_are_known_beside_its_name_alone() {
+    let config = with(MINIMAL, &["compat=llama-factory", "cutoff_len=96", "template=chatml"]).unwrap();
+    assert_eq!(config.compat, Some(Compat::LlamaFactory));
+    assert_eq!(config.limits.cutoff_len, Some(96));
+    let message = with(MINIMAL, &["cutoff_len=96"]).unwrap_err();
+    assert!(message.contains("did you mean max_length?"), "{message}");
+    assert!(with(MINIMAL, &["compat=glm4-official", "template=chatml"]).is_err());
+}
+
+#[test]
 fn every_key_is_known_and_documented() {
     let documentation = include_str!("../../../docs/training.md");
     for key in KEYS {
         assert!(documentation.contains(&format!("| `{key}` |")), "docs/training.md has no row for `{key}`");
-        let message = with(MINIMAL, &[&format!("{key}={{}}")]).err().unwrap_or_default();
+        // Some keys exist only beside this one.
+        let words = ["compat=llama-factory", &format!("{key}={{}}")];
+        let message = with(MINIMAL, &words).err().unwrap_or_default();
         assert!(!message.contains("unknown key"), "{key} is in KEYS, but is not read: {message}");
     }
     let documented = documentation.lines().filter(|line| line.starts_with("| `")).count();

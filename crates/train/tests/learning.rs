@@ -45,7 +45,7 @@ fn the_first_loss_is_the_mean_over_the_trained_tokens_and_nothing_else() {
         let tokens = sample.tokens();
         let ids = tokens.input_ids().to_vec();
         let targets: Vec<Target> =
-            tokens.targets().map(|(row, token)| Target { row: row as u32, token }).collect();
+            tokens.targets().map(|(row, token, _)| Target { row: row as u32, token }).collect();
         count += targets.len();
         let logprobs = model.logprobs(&TokenBatch::packed(&[ids], targets)).unwrap();
         sum -= logprobs.iter().map(|&logprob| f64::from(logprob)).sum::<f64>();
@@ -53,6 +53,41 @@ fn the_first_loss_is_the_mean_over_the_trained_tokens_and_nothing_else() {
     assert!(close(found.loss, sum / count as f64, 1e-5), "{} is not {}", found.loss, sum / count as f64);
     assert_eq!(found.trained_tokens, count);
     assert_eq!(found.tokens, data.iter().map(|sample| sample.tokens().input_ids().len()).sum::<usize>());
+}
+
+#[test]
+fn weights_decide_what_a_token_counts() {
+    let weigh = |weight: fn(usize) -> f32| {
+        let dir = tempfile::tempdir().unwrap();
+        let weigh = |sample: Sample| {
+            let count = sample.tokens().input_ids().len();
+            sample.with_weights((0..count).map(weight).collect()).unwrap()
+        };
+        let data = samples(4).into_iter().map(weigh).collect();
+        run(job(dir.path(), lora(0.0), data, options(3))).steps
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let plain = run(job(dir.path(), lora(0.0), samples(4), options(3))).steps;
+    let losses = |steps: &[StepMetrics]| steps.iter().map(|step| step.loss).collect::<Vec<_>>();
+    let (ones, twos) = (losses(&weigh(|_| 1.0)), losses(&weigh(|_| 2.0)));
+    assert_eq!(ones, losses(&plain));
+    for (one, two) in ones.iter().zip(&twos) {
+        assert!(close(*one, *two, 1e-6), "a weight that all share changes nothing: {one} {two}");
+    }
+    // A token that weighs nothing is as good as untrained.
+    let dir = tempfile::tempdir().unwrap();
+    let even_only = samples(4).into_iter().map(|sample| {
+        let tokens = sample.tokens();
+        let labels = tokens.labels().iter().enumerate();
+        let labels = labels.map(|(at, &label)| if at % 2 == 0 { label } else { -100 }).collect();
+        Sample::new(sample.name(), tokens.input_ids().to_vec(), labels).unwrap()
+    });
+    let untrained = losses(&run(job(dir.path(), lora(0.0), even_only.collect(), options(3))).steps);
+    let weightless = losses(&weigh(|at| if at % 2 == 0 { 1.0 } else { 0.0 }));
+    for (one, other) in untrained.iter().zip(&weightless) {
+        assert!(close(*one, *other, 1e-5), "{one} {other}");
+    }
+    assert_ne!(untrained, ones);
 }
 
 #[test]

@@ -37,12 +37,14 @@ pub struct Segment {
 }
 
 /// One supervised prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Target {
     /// The row that predicts.
     pub row: u32,
     /// The token to predict.
     pub token: u32,
+    /// How much it counts in the loss.
+    pub weight: f32,
     /// Which sample asks for it, as an index into the step's samples.
     pub sample: usize,
     /// Where its label stands in that sample.
@@ -61,7 +63,7 @@ pub struct Branch {
 }
 
 /// A flat run of tokens: a tree of segments, without padding.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TokenRun {
     /// `[tokens]`
     pub input_ids: Vec<u32>,
@@ -231,9 +233,10 @@ impl OpenRun {
         };
         for branch in &run.branches {
             let rows = run.rows(branch);
-            run.targets.extend(samples[branch.sample].targets().map(|(position, token)| Target {
+            run.targets.extend(samples[branch.sample].targets().map(|(position, token, weight)| Target {
                 row: row_number(rows[position]),
                 token,
+                weight,
                 sample: branch.sample,
                 position: position + 1,
             }));

@@ -15,6 +15,8 @@ mod layout;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod truncate;
 
 pub use layout::{Branch, LayoutOptions, Segment, Target, TokenRun, lay_out};
 pub use sample::{BatchError, IGNORE_INDEX, Sample};
+pub use truncate::{Cut, Fit, Truncation, fit};

@@ -120,12 +120,12 @@ proptest! {
                 for (position, &row) in rows.iter().enumerate() {
                     prop_assert_eq!(run.position_ids[row] as usize, position);
                 }
-                let mut found: Vec<(usize, u32)> = Vec::new();
+                let mut found = Vec::new();
                 for target in run.targets.iter().filter(|target| target.sample == branch.sample) {
                     prop_assert_eq!(rows[target.position - 1], target.row as usize);
-                    found.push((target.position - 1, target.token));
+                    found.push((target.position - 1, target.token, target.weight));
                 }
-                let expected: Vec<(usize, u32)> = step[branch.sample].targets().collect();
+                let expected: Vec<_> = step[branch.sample].targets().collect();
                 prop_assert_eq!(&found, &expected);
                 targets += found.len();
             }

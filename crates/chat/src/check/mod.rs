@@ -60,6 +60,8 @@ pub enum Code {
     ToolNotShown,
     /// A message that the template drops because it has no text.
     VanishingMessage,
+    /// Text beside calls that the template does not print.
+    TextNotShown,
     /// Nothing is trained.
     NothingTrained,
     /// A token that has trained and untrained text in it, and is therefore not trained.
@@ -86,6 +88,7 @@ impl Code {
             Self::RepeatedTool => "repeated-tool",
             Self::ToolNotShown => "tool-not-shown",
             Self::VanishingMessage => "vanishing-message",
+            Self::TextNotShown => "text-not-shown",
             Self::NothingTrained => "nothing-trained",
             Self::StraddlingToken => "straddling-token",
         }
@@ -94,9 +97,11 @@ impl Code {
     /// How bad it is.
     pub fn level(self) -> Level {
         match self {
-            Self::UnansweredCall | Self::RepeatedTool | Self::StraddlingToken | Self::RepeatedCallId => {
-                Level::Warning
-            }
+            Self::UnansweredCall
+            | Self::RepeatedTool
+            | Self::StraddlingToken
+            | Self::RepeatedCallId
+            | Self::TextNotShown => Level::Warning,
             _ => Level::Error,
         }
     }
@@ -154,8 +159,11 @@ pub fn check(conversation: &Conversation, template: Option<Template>) -> Vec<Fin
     }
     order::check(conversation, &mut findings);
     tools::check(conversation, template, &mut findings);
-    if template == Some(Template::Glm4) {
+    if template.is_some_and(Template::drops_empty_messages) {
         vanishing_messages(conversation, &mut findings);
+    }
+    if matches!(template, Some(Template::Hermes | Template::Llama31 | Template::Mistral)) {
+        texts_not_shown(conversation, &mut findings);
     }
     if !conversation.messages.iter().any(crate::data::Message::is_trained) {
         let text = "no message is trained: none is the assistant's, or all say train: false".to_owned();
@@ -176,6 +184,17 @@ fn vanishing_messages(conversation: &Conversation, findings: &mut Findings) {
                 message.role
             );
             findings.add_at(Code::VanishingMessage, index, text, "Give it a text, or drop it yourself");
+        }
+    }
+}
+
+fn texts_not_shown(conversation: &Conversation, findings: &mut Findings) {
+    for (index, message) in conversation.messages.iter().enumerate() {
+        if !message.tool_calls.is_empty() && !message.text().trim().is_empty() {
+            let text =
+                "the text beside the calls is not written: the template writes the calls alone".to_owned();
+            let mend = "Say it in a message of its own, if the template takes one there, or do without it";
+            findings.add_at(Code::TextNotShown, index, text, mend);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Code, Findings};
-use crate::data::{Conversation, ToolCall};
+use crate::data::{Conversation, ToolCall, ToolSpec};
 use crate::json::{self, Json};
 use crate::template::Template;
 
@@ -23,7 +23,7 @@ fn definitions(conversation: &Conversation, template: Option<Template>, findings
         let place = format!("tools[{index}]");
         match tool.name() {
             // A tool described by a text has its name somewhere in it.
-            None if tool.definition().is_string() => {}
+            None if described_by_text(tool) => {}
             None => {
                 let text = "a tool without a name".to_owned();
                 findings.add(Code::UnnamedTool, None, place.clone(), text, "Set function.name");
@@ -34,19 +34,18 @@ fn definitions(conversation: &Conversation, template: Option<Template>, findings
             }
             Some(_) => {}
         }
-        let shown = match template {
-            Some(Template::Glm4) => {
-                matches!(tool.kind(), Some("function" | "python" | "simple_browser" | "cogview"))
-            }
-            Some(Template::Qwen25) => tool.definition().is_object(),
-            None => true,
-        };
+        let shown = template.is_none_or(|template| template.shows_tool(tool));
         if !shown {
             let text = "the template does not print this tool, so the model would never see it".to_owned();
             let mend = "Write it as {\"type\": \"function\", \"function\": {…}}";
             findings.add(Code::ToolNotShown, None, place, text, mend);
         }
     }
+}
+
+/// Whether the names of tools stand somewhere inside this definition, where no rule can find them.
+fn described_by_text(tool: &ToolSpec) -> bool {
+    tool.definition().is_string() || tool.is_undivided()
 }
 
 fn check_call(
@@ -56,8 +55,8 @@ fn check_call(
     place: String,
     findings: &mut Findings,
 ) {
-    let described_by_text = conversation.tools().iter().any(|tool| tool.definition().is_string());
-    if conversation.tool(&call.name).is_none() && !described_by_text {
+    let may_be_in_text = conversation.tools().iter().any(described_by_text);
+    if conversation.tool(&call.name).is_none() && !may_be_in_text {
         let names: Vec<_> = conversation.tools().iter().filter_map(|tool| tool.name()).collect();
         let offered = if names.is_empty() {
             "no tools are offered".to_owned()

@@ -33,6 +33,14 @@ impl Conversation {
         self.tools.as_deref().unwrap_or_default()
     }
 
+    /// The tools as one JSON value, as the record had them: a list of definitions, or the undivided value.
+    pub fn tools_json(&self) -> Option<Json> {
+        match self.tools.as_deref()? {
+            [tool] if tool.undivided => Some(tool.definition.clone()),
+            tools => Some(Json::Array(tools.iter().map(|tool| tool.definition.clone()).collect())),
+        }
+    }
+
     /// The tool of this name.
     pub fn tool(&self, name: &str) -> Option<&ToolSpec> {
         self.tools().iter().find(|tool| tool.name() == Some(name))
@@ -175,12 +183,23 @@ impl ToolCall {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
     definition: Json,
+    undivided: bool,
 }
 
 impl ToolSpec {
     /// A tool with this definition, wrapped in `{"type": "function", …}` or not.
     pub fn new(definition: Json) -> Self {
-        Self { definition }
+        Self { definition, undivided: false }
+    }
+
+    /// All the tools of a record in one value that is no list of them, such as a text for people (`chatglm3` has these).
+    pub fn undivided(definition: Json) -> Self {
+        Self { definition, undivided: true }
+    }
+
+    /// Whether this is the whole of a record's tools, which is no list.
+    pub fn is_undivided(&self) -> bool {
+        self.undivided
     }
 
     /// A function tool, wrapped as OpenAI's API takes it.

@@ -60,11 +60,63 @@ pub enum DataError {
     },
     /// A record whose shape is that of no known format.
     #[error(
-        "the record's shape is not known (its keys: {keys}); expected \"messages\" (openai, glm4) or \"conversations\" (sharegpt). Name the format with --format"
+        "the record's shape is not known (its keys: {keys}); expected \"messages\" (openai, glm4, anthropic), \"conversations\" (sharegpt, chatglm3, hermes), \"instruction\" and \"output\" (alpaca), \"prompt\" and \"response\" (input-output), \"chosen\" and \"rejected\" (preference), \"system\" and \"chat\" (glaive-v2) or \"text\" (text). {hint}"
     )]
     Unrecognised {
         /// The keys of the record.
         keys: String,
+        /// How to go on.
+        hint: &'static str,
+    },
+    /// A record whose shape is that of several formats.
+    #[error(
+        "the record's shape (its keys: {keys}) fits several formats: {formats}. Name one of them with --format"
+    )]
+    Ambiguous {
+        /// The keys of the record.
+        keys: String,
+        /// The formats that it fits.
+        formats: String,
+    },
+    /// A message goes on with text after a call.
+    #[error(
+        "{place}: text after a tool call; a message says its text first, then its calls. Move the text before the calls, or into a message after their results"
+    )]
+    TextAfterCall {
+        /// Where.
+        place: String,
+    },
+    /// A preference whose answers do not differ.
+    #[error("{place}: the same as \"chosen\", so there is nothing to prefer. Drop the record")]
+    SameAnswers {
+        /// Where.
+        place: String,
+    },
+    /// A preference whose answers begin with something else than the prompt.
+    #[error(
+        "{place}: the conversation in it does not begin with the record's prompt. Leave the prompt out of the answers, or write it alike in all places"
+    )]
+    OtherPrompt {
+        /// Where.
+        place: String,
+    },
+    /// A data set that `dataset_info.json` does not have.
+    #[error("no data set is named {name:?}; there are: {names}")]
+    UnknownDataset {
+        /// The name given.
+        name: String,
+        /// The names there are.
+        names: String,
+    },
+    /// Something in `dataset_info.json` that cannot be followed.
+    #[error("{place}: not supported: {reason}. {mend}")]
+    NotFollowed {
+        /// Where.
+        place: String,
+        /// Why.
+        reason: &'static str,
+        /// How to mend it.
+        mend: &'static str,
     },
     /// A format name that is not known.
     #[error("unknown format {name:?}, expected one of: {expected}")]

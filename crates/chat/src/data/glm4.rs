@@ -9,10 +9,11 @@
 //!
 //! An assistant's content may be a call in disguise: `{"name": …, "arguments": …}` as JSON or as a Python literal, or
 //! `name⏎{…}` with a name that is offered; or the name stands in `metadata` and content holds the arguments. A text
-//! and the calls right after it are one turn, so they become one message. `tool` is `observation`.
+//! and the calls right after it are one turn, so they become one message. `tool` is `observation`. `tool_calls` as in
+//! `openai` are read too.
 
 use super::shape::Place;
-use super::{Conversation, DataError, Message, Role, ToolCall, ToolSpec};
+use super::{Conversation, DataError, Message, Role, ToolCall, ToolSpec, openai};
 use crate::json::{self, Json, JsonMap};
 
 const ROLES: [(&str, Role); 5] = [
@@ -78,6 +79,7 @@ fn continues(last: &Message, message: &Message) -> bool {
     last.role == Role::Assistant
         && message.role == Role::Assistant
         && message.content.is_none()
+        && message.reasoning.is_none()
         && last.train == message.train
         && !message.tool_calls.is_empty()
 }
@@ -92,9 +94,11 @@ fn read_message(
     let role = role_place.role(&role, &ROLES)?;
     let content = place.key("content").content(message.remove("content"))?;
     let metadata = place.key("metadata").optional_text(message.remove("metadata"))?;
+    let reasoning = place.key("reasoning_content").optional_text(message.remove("reasoning_content"))?;
     let train = place.train(&mut message)?;
-    let read = Message { content, train, ..Message::empty(role) };
-    if role != Role::Assistant {
+    let tool_calls = openai::read_calls(&place.key("tool_calls"), message.remove("tool_calls"))?;
+    let read = Message { content, reasoning, tool_calls, train, ..Message::empty(role) };
+    if role != Role::Assistant || !read.tool_calls.is_empty() {
         return Ok(read);
     }
     let call = match metadata.filter(|name| !name.trim().is_empty()) {

@@ -4,18 +4,33 @@
 //! here, once; whether the messages make sense in their order is [`crate::check`]'s question. It does not know files,
 //! lines or model families.
 
+pub mod alpaca;
+pub mod anthropic;
+pub mod chatglm3;
 mod conversation;
+pub mod convert;
+pub mod dataset_info;
 mod error;
+pub mod glaive;
 pub mod glm4;
+pub mod hermes;
+pub mod input_output;
 pub mod openai;
+pub mod preference;
+mod record;
 mod shape;
 pub mod sharegpt;
+mod train_on;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use conversation::{Conversation, Message, Role, ToolCall, ToolSpec};
 pub use error::DataError;
+pub use input_output::InputOutput;
+pub use preference::Preference;
+pub use record::{Record, RecordFormat, read_any, recognise};
+pub use train_on::TrainOn;
 
 use crate::json::Json;
 
@@ -29,11 +44,30 @@ pub enum SourceFormat {
     Glm4,
     /// `conversations` of `from` and `value`: see [`sharegpt`].
     ShareGpt,
+    /// `conversations` of `role` and `content`, a call and its result in one entry: see [`chatglm3`].
+    ChatGlm3,
+    /// `instruction`, `input` and `output`: see [`alpaca`].
+    Alpaca,
+    /// `messages` whose content is in blocks: see [`anthropic`].
+    Anthropic,
+    /// `system` and `chat`, each one text: see [`glaive`].
+    GlaiveV2,
+    /// `conversations` as in `sharegpt`, with marked text: see [`hermes`].
+    Hermes,
 }
 
 impl SourceFormat {
     /// Every format, in the order in which messages list them.
-    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Glm4, Self::ShareGpt];
+    pub const ALL: [Self; 8] = [
+        Self::OpenAi,
+        Self::Glm4,
+        Self::ShareGpt,
+        Self::ChatGlm3,
+        Self::Alpaca,
+        Self::Anthropic,
+        Self::GlaiveV2,
+        Self::Hermes,
+    ];
 
     /// The name that `--format` takes.
     pub fn as_str(self) -> &'static str {
@@ -41,16 +75,38 @@ impl SourceFormat {
             Self::OpenAi => "openai",
             Self::Glm4 => "glm4",
             Self::ShareGpt => "sharegpt",
+            Self::ChatGlm3 => "chatglm3",
+            Self::Alpaca => "alpaca",
+            Self::Anthropic => "anthropic",
+            Self::GlaiveV2 => "glaive-v2",
+            Self::Hermes => "hermes",
         }
     }
 
     /// The format of a record, told by its shape; `None` where no format fits.
     pub fn recognise(record: &Json) -> Option<Self> {
         if let Some(messages) = record.get("messages").and_then(Json::as_array) {
-            return Some(if glm4::is_marked(record, messages) { Self::Glm4 } else { Self::OpenAi });
+            return Some(if anthropic::is_marked(record, messages) {
+                Self::Anthropic
+            } else if glm4::is_marked(record, messages) {
+                Self::Glm4
+            } else {
+                Self::OpenAi
+            });
         }
-        let turns = record.get("conversations")?.as_array()?;
-        turns.iter().all(|turn| turn.get("from").is_some()).then_some(Self::ShareGpt)
+        if let Some(turns) = record.get("conversations").and_then(Json::as_array) {
+            let all_have = |key: &str| turns.iter().all(|turn| turn.get(key).is_some());
+            return if all_have("from") {
+                Some(if hermes::is_marked(turns) { Self::Hermes } else { Self::ShareGpt })
+            } else {
+                all_have("role").then_some(Self::ChatGlm3)
+            };
+        }
+        if glaive::is_marked(record) {
+            return Some(Self::GlaiveV2);
+        }
+        let has = |key: &str| record.get(key).is_some();
+        (has("instruction") && has("output")).then_some(Self::Alpaca)
     }
 }
 
@@ -77,17 +133,18 @@ pub fn read_record(record: Json, format: SourceFormat) -> Result<Conversation, D
         SourceFormat::OpenAi => openai::read(record),
         SourceFormat::Glm4 => glm4::read(record),
         SourceFormat::ShareGpt => sharegpt::read(record),
+        SourceFormat::ChatGlm3 => chatglm3::read(record),
+        SourceFormat::Alpaca => alpaca::read(record),
+        SourceFormat::Anthropic => anthropic::read(record),
+        SourceFormat::GlaiveV2 => glaive::read(record),
+        SourceFormat::Hermes => hermes::read(record),
     }
 }
 
 /// Recognises the format of a record and reads it.
 pub fn read_recognised(record: Json) -> Result<(Conversation, SourceFormat), DataError> {
     let Some(format) = SourceFormat::recognise(&record) else {
-        let keys = match &record {
-            Json::Object(map) => map.keys().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(", "),
-            other => format!("none, it is {}", shape::describe(other)),
-        };
-        return Err(DataError::Unrecognised { keys });
+        return Err(record::unrecognised(&record));
     };
     Ok((read_record(record, format)?, format))
 }

@@ -9,9 +9,11 @@
 //! ```
 //!
 //! `arguments` is JSON text or an object; `content` a text, null, or a list of text parts; `train` or `loss` decides
-//! whether a message is trained. Tools may be wrapped or bare and are kept as they are. `developer` is `system`.
+//! whether a message is trained. Tools may be wrapped or bare and are kept as they are. `developer` is `system`, and a
+//! top-level `system` is the first message.
 
 use super::shape::Place;
+use super::sharegpt::{self, Names};
 use super::{Conversation, DataError, Message, Role, ToolCall, ToolSpec};
 use crate::json::{self, Json, JsonMap};
 
@@ -28,9 +30,11 @@ pub fn read(record: Json) -> Result<Conversation, DataError> {
     let root = Place::Record;
     let mut record = root.object(record)?;
     let tools = root.key("tools").tools(record.remove("tools"))?;
+    let system = root.key("system").content(record.remove("system"))?;
     let place = root.key("messages");
     let items = place.array(record.remove("messages"), "a list of messages")?;
-    let mut messages = Vec::with_capacity(items.len());
+    let mut messages = Vec::with_capacity(items.len() + 1);
+    messages.extend(system.filter(|system| !system.is_empty()).map(Message::system));
     for (index, item) in items.into_iter().enumerate() {
         let place = place.item(index);
         messages.push(read_message(&place, place.object(item)?)?);
@@ -38,22 +42,37 @@ pub fn read(record: Json) -> Result<Conversation, DataError> {
     Ok(Conversation { tools, messages })
 }
 
-fn read_message(place: &Place<'_>, mut message: JsonMap) -> Result<Message, DataError> {
+/// Reads a record whose keys and roles have other names.
+pub(super) fn read_named(record: Json, names: &Names) -> Result<Conversation, DataError> {
+    let mut record = Place::Record.object(record)?;
+    let mut conversation = sharegpt::read_frame(&mut record, &Names { tools: None, ..names.clone() })?;
+    if let Some(name) = names.tools.as_deref() {
+        conversation.tools = Place::Record.key(name).tools(record.remove(name))?;
+    }
+    let place = Place::Record;
+    let place = place.key(&names.messages);
+    let items = place.array(record.remove(names.messages.as_ref()), "a list of messages")?;
+    for (index, item) in items.into_iter().enumerate() {
+        let place = place.item(index);
+        let mut message = place.object(item)?;
+        let role_place = place.key(&names.role);
+        let role = role_place.text(message.remove(names.role.as_ref()), "a role such as \"user\"")?;
+        let role = names.role_of(&role_place, &role)?;
+        message.insert("role".to_owned(), Json::String(role.to_string()));
+        if let Some(content) = message.remove(names.content.as_ref()) {
+            message.insert("content".to_owned(), content);
+        }
+        conversation.messages.push(read_message(&place, message)?);
+    }
+    Ok(conversation)
+}
+
+/// One message.
+pub(super) fn read_message(place: &Place<'_>, mut message: JsonMap) -> Result<Message, DataError> {
     let role_place = place.key("role");
     let role = role_place.text(message.remove("role"), "a role such as \"user\"")?;
     let role = role_place.role(&role, &ROLES)?;
-    let calls = place.key("tool_calls");
-    let tool_calls = match message.remove("tool_calls") {
-        None | Some(Json::Null) => Vec::new(),
-        value => {
-            let items = calls.array(value, "a list of calls")?;
-            let mut read = Vec::with_capacity(items.len());
-            for (index, call) in items.into_iter().enumerate() {
-                read.push(read_call(&calls.item(index), call)?);
-            }
-            read
-        }
-    };
+    let tool_calls = read_calls(&place.key("tool_calls"), message.remove("tool_calls"))?;
     Ok(Message {
         role,
         content: place.key("content").content(message.remove("content"))?,
@@ -63,6 +82,15 @@ fn read_message(place: &Place<'_>, mut message: JsonMap) -> Result<Message, Data
         name: place.key("name").optional_text(message.remove("name"))?,
         train: place.train(&mut message)?,
     })
+}
+
+/// The calls of a message; none where there is no list.
+pub(super) fn read_calls(place: &Place<'_>, value: Option<Json>) -> Result<Vec<ToolCall>, DataError> {
+    if matches!(value, None | Some(Json::Null)) {
+        return Ok(Vec::new());
+    }
+    let items = place.array(value, "a list of calls")?;
+    items.into_iter().enumerate().map(|(index, call)| read_call(&place.item(index), call)).collect()
 }
 
 fn read_call(place: &Place<'_>, call: Json) -> Result<ToolCall, DataError> {
@@ -101,7 +129,8 @@ pub fn to_record(conversation: &Conversation) -> Json {
     Json::Object(record)
 }
 
-fn message_record(message: &Message) -> Json {
+/// The record of one message.
+pub(super) fn message_record(message: &Message) -> Json {
     let text = |text: &String| Json::String(text.clone());
     let mut record = JsonMap::new();
     record.insert("role".to_owned(), Json::String(message.role.to_string()));

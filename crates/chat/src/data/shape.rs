@@ -128,6 +128,25 @@ impl Place<'_> {
         }
     }
 
+    /// The tools of a record that may be any JSON: a list of whatever, JSON text that holds one, or one undivided value.
+    pub(super) fn any_tools(&self, value: Option<Json>) -> Result<Option<Vec<ToolSpec>>, DataError> {
+        let value = match value {
+            Some(Json::String(text)) if text.trim().is_empty() => return Ok(None),
+            Some(Json::String(text)) => match crate::json::parse(&text) {
+                Ok(value @ (Json::Array(_) | Json::Object(_))) => Some(value),
+                _ => Some(Json::String(text)),
+            },
+            other => other,
+        };
+        match value {
+            None | Some(Json::Null) => Ok(None),
+            Some(Json::Array(items)) => {
+                Ok(Some(items.into_iter().map(drop_filled_in_nulls).map(ToolSpec::new).collect()))
+            }
+            Some(other) => Ok(Some(vec![ToolSpec::undivided(drop_filled_in_nulls(other))])),
+        }
+    }
+
     /// `train` or `loss` (true or false), or OpenAI's `weight` (0 or 1).
     pub(super) fn train(&self, message: &mut JsonMap) -> Result<Option<bool>, DataError> {
         for key in ["train", "loss"] {

@@ -12,46 +12,131 @@
 //! bare function objects as tools; they are wrapped in `{"type": "function", "function": …}` here, because that is what
 //! a model is shown when it is served.
 
+use std::borrow::Cow;
+
 use super::shape::Place;
 use super::{Conversation, DataError, Message, Role, ToolCall, ToolSpec};
 use crate::json::{self, Json, JsonMap};
 
-/// What `from` says; a call is an assistant's message.
-const ROLES: [(&str, Role); 13] = [
-    ("system", Role::System),
-    ("human", Role::User),
-    ("user", Role::User),
-    ("gpt", Role::Assistant),
-    ("assistant", Role::Assistant),
-    ("chatgpt", Role::Assistant),
-    ("model", Role::Assistant),
-    ("function_call", Role::Assistant),
-    ("tool_call", Role::Assistant),
-    ("observation", Role::Tool),
-    ("function_response", Role::Tool),
-    ("tool_response", Role::Tool),
-    ("tool", Role::Tool),
+/// What the keys and speakers of a record are called; LLaMA-Factory's `dataset_info.json` may name them otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The list of turns.
+    pub messages: Cow<'static, str>,
+    /// The system text, beside the turns; `None` where the record has none that counts.
+    pub system: Option<Cow<'static, str>>,
+    /// The tools; `None` where the record has none that count.
+    pub tools: Option<Cow<'static, str>>,
+    /// In a turn: who speaks.
+    pub role: Cow<'static, str>,
+    /// In a turn: what is said.
+    pub content: Cow<'static, str>,
+    /// What `role` says, and whom it means.
+    pub speakers: Cow<'static, [(Cow<'static, str>, Speaker)]>,
+}
+
+/// Who speaks in a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaker {
+    /// The instructions.
+    System,
+    /// The human.
+    User,
+    /// The model, in words.
+    Assistant,
+    /// The model, calling tools.
+    Call,
+    /// A tool's result.
+    Result,
+}
+
+impl Speaker {
+    fn role(self) -> Role {
+        match self {
+            Self::System => Role::System,
+            Self::User => Role::User,
+            Self::Assistant | Self::Call => Role::Assistant,
+            Self::Result => Role::Tool,
+        }
+    }
+}
+
+const SPEAKERS: [(Cow<'static, str>, Speaker); 13] = [
+    (Cow::Borrowed("system"), Speaker::System),
+    (Cow::Borrowed("human"), Speaker::User),
+    (Cow::Borrowed("user"), Speaker::User),
+    (Cow::Borrowed("gpt"), Speaker::Assistant),
+    (Cow::Borrowed("assistant"), Speaker::Assistant),
+    (Cow::Borrowed("chatgpt"), Speaker::Assistant),
+    (Cow::Borrowed("model"), Speaker::Assistant),
+    (Cow::Borrowed("function_call"), Speaker::Call),
+    (Cow::Borrowed("tool_call"), Speaker::Call),
+    (Cow::Borrowed("observation"), Speaker::Result),
+    (Cow::Borrowed("function_response"), Speaker::Result),
+    (Cow::Borrowed("tool_response"), Speaker::Result),
+    (Cow::Borrowed("tool"), Speaker::Result),
 ];
+
+impl Names {
+    /// The names that records of this format usually have.
+    pub const USUAL: Self = Self {
+        messages: Cow::Borrowed("conversations"),
+        system: Some(Cow::Borrowed("system")),
+        tools: Some(Cow::Borrowed("tools")),
+        role: Cow::Borrowed("from"),
+        content: Cow::Borrowed("value"),
+        speakers: Cow::Borrowed(&SPEAKERS),
+    };
+
+    pub(super) fn role_of(&self, place: &Place<'_>, name: &str) -> Result<Role, DataError> {
+        self.speaker(place, name).map(Speaker::role)
+    }
+
+    fn speaker(&self, place: &Place<'_>, name: &str) -> Result<Speaker, DataError> {
+        let found = self.speakers.iter().find(|(known, _)| known == name);
+        found.map(|(_, speaker)| *speaker).ok_or_else(|| DataError::UnknownRole {
+            place: place.to_string(),
+            role: name.to_owned(),
+            expected: self.speakers.iter().map(|(known, _)| known.as_ref()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
 
 /// Reads a record of this format.
 pub fn read(record: Json) -> Result<Conversation, DataError> {
-    let root = Place::Record;
-    let mut record = root.object(record)?;
-    let tools = root.key("tools").tools(record.remove("tools"))?;
-    let tools = tools.map(|tools| tools.into_iter().map(wrap).collect());
-    let system = root.key("system").optional_text(record.remove("system"))?;
-    let place = root.key("conversations");
-    let items = place.array(record.remove("conversations"), "a list of turns")?;
-    let mut messages = Vec::with_capacity(items.len() + 1);
-    messages.extend(system.filter(|system| !system.is_empty()).map(Message::system));
+    read_named(record, &Names::USUAL)
+}
+
+/// Reads a record whose keys and speakers have these names.
+pub fn read_named(record: Json, names: &Names) -> Result<Conversation, DataError> {
+    let mut record = Place::Record.object(record)?;
+    let mut conversation = read_frame(&mut record, names)?;
+    let place = Place::Record;
+    let place = place.key(&names.messages);
+    let items = place.array(record.remove(names.messages.as_ref()), "a list of turns")?;
+    conversation.messages.reserve(items.len());
     for (index, item) in items.into_iter().enumerate() {
         let place = place.item(index);
-        messages.push(read_turn(&place, place.object(item)?)?);
+        conversation.messages.push(read_turn(&place, place.object(item)?, names)?);
     }
+    Ok(conversation)
+}
+
+/// What stands around the turns: the tools, and the system text as the first message.
+pub(super) fn read_frame(record: &mut JsonMap, names: &Names) -> Result<Conversation, DataError> {
+    let root = Place::Record;
+    let mut take =
+        |name: &Option<Cow<'static, str>>| name.as_ref().and_then(|name| record.remove(name.as_ref()));
+    let (tools, system) = (take(&names.tools), take(&names.system));
+    let tools = root.key(names.tools.as_deref().unwrap_or("tools")).tools(tools)?;
+    let tools = tools.map(|tools| tools.into_iter().map(wrap).collect());
+    let system = root.key(names.system.as_deref().unwrap_or("system")).optional_text(system)?;
+    let messages = system.filter(|system| !system.is_empty()).map(Message::system).into_iter().collect();
     Ok(Conversation { tools, messages })
 }
 
-fn wrap(tool: ToolSpec) -> ToolSpec {
+/// A bare function as a server shows it: inside `{"type": "function", "function": …}`.
+pub(super) fn wrap(tool: ToolSpec) -> ToolSpec {
     let bare = tool.definition().get("name").is_some() && tool.definition().get("function").is_none();
     if !bare {
         return tool;
@@ -62,18 +147,21 @@ fn wrap(tool: ToolSpec) -> ToolSpec {
     ToolSpec::new(Json::Object(wrapped))
 }
 
-fn read_turn(place: &Place<'_>, mut turn: JsonMap) -> Result<Message, DataError> {
-    let from_place = place.key("from");
-    let from = from_place.text(turn.remove("from"), "a role such as \"human\"")?;
-    let role = from_place.role(&from, &ROLES)?;
+/// One turn.
+pub(super) fn read_turn(place: &Place<'_>, mut turn: JsonMap, names: &Names) -> Result<Message, DataError> {
+    let from_place = place.key(&names.role);
+    let from = from_place.text(turn.remove(names.role.as_ref()), "a role such as \"human\"")?;
+    let speaker = names.speaker(&from_place, &from)?;
+    let role = speaker.role();
     let train = place.train(&mut turn)?;
-    let value_place = place.key("value");
-    if matches!(from.as_str(), "function_call" | "tool_call") {
-        let value = turn.remove("value").ok_or_else(|| value_place.missing("a call"))?;
+    let value_place = place.key(&names.content);
+    let value = turn.remove(names.content.as_ref());
+    if speaker == Speaker::Call {
+        let value = value.ok_or_else(|| value_place.missing("a call"))?;
         let (content, tool_calls) = read_calls(&value_place, value)?;
         return Ok(Message { content, tool_calls, train, ..Message::empty(role) });
     }
-    let value = value_place.text(turn.remove("value"), "a string")?;
+    let value = value_place.text(value, "a string")?;
     Ok(Message { train, ..Message::new(role, value) })
 }
 
@@ -123,7 +211,7 @@ fn read_marked(place: &Place<'_>, text: &str) -> Result<TextAndCalls, DataError>
     Ok(((!content.is_empty()).then(|| content.to_owned()), calls))
 }
 
-fn calls_of(place: &Place<'_>, value: Json) -> Result<Vec<ToolCall>, DataError> {
+pub(super) fn calls_of(place: &Place<'_>, value: Json) -> Result<Vec<ToolCall>, DataError> {
     match value {
         Json::Array(items) => {
             items.into_iter().enumerate().map(|(index, item)| call_of(&place.item(index), item)).collect()

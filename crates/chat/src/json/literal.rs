@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use super::identifier::{goes_on_identifier, starts_identifier};
 use super::{Json, JsonMap};
 
 /// Why a text is no Python literal.
@@ -29,6 +30,26 @@ pub fn parse_literal(text: &str) -> Result<Json, LiteralError> {
         return Err(reader.error("text after the value"));
     }
     Ok(value)
+}
+
+/// Reads the arguments of a call, `city='深圳', days=3`, with nothing else but white space and a comma at the end.
+pub fn parse_keywords(text: &str) -> Result<JsonMap, LiteralError> {
+    let mut reader = Reader { text, at: 0 };
+    let mut map = JsonMap::new();
+    loop {
+        reader.skip_space();
+        if reader.at == text.len() {
+            return Ok(map);
+        }
+        let key = reader.identifier()?;
+        if !reader.eat(b'=') {
+            return Err(reader.error("expected = after an argument's name"));
+        }
+        map.insert(key, reader.value(0)?);
+        if !reader.eat(b',') && reader.at < text.len() {
+            return Err(reader.error("expected , or the end of the arguments"));
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -76,6 +97,16 @@ impl<'a> Reader<'a> {
             Some(_) => self.word(),
             None => Err(self.error("the text ends where a value should stand")),
         }
+    }
+
+    fn identifier(&mut self) -> Result<String, LiteralError> {
+        let rest = self.rest();
+        let length = rest.find(|c| !goes_on_identifier(c)).unwrap_or(rest.len());
+        if !rest.starts_with(starts_identifier) {
+            return Err(self.error("expected the name of an argument"));
+        }
+        self.at += length;
+        Ok(rest[..length].to_owned())
     }
 
     fn word(&mut self) -> Result<Json, LiteralError> {
@@ -278,6 +309,17 @@ mod tests {
         }
         let huge = parse_literal("123456789012345678901234567890").unwrap();
         assert_eq!(huge.to_string(), "123456789012345678901234567890");
+    }
+
+    #[test]
+    fn arguments_of_a_call_read_as_data() {
+        let arguments = parse_keywords(" city='深圳', days = 3,\n 标签=['a'], ok=True, ").unwrap();
+        let expected = json!({"city": "深圳", "days": 3, "标签": ["a"], "ok": true});
+        assert_eq!(Json::Object(arguments), expected);
+        assert!(parse_keywords("").unwrap().is_empty());
+        for text in ["'a'", "a", "a=", "a=b", "a=1 b=2", "*a", "a=1,,", "1a=1", "a=f(1)"] {
+            assert!(parse_keywords(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -5,15 +5,22 @@
 //! conversations.
 
 mod equal;
+mod identifier;
 mod literal;
 mod python;
+mod repr;
 mod scan;
+mod scan_call;
+mod unprintable;
 
 pub use equal::equal_by_value;
-pub use literal::{LiteralError, parse_literal};
+pub use identifier::is_identifier;
+pub use literal::{LiteralError, parse_keywords, parse_literal};
 pub(crate) use python::push_float;
 pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
-pub(crate) use scan::{ObjectScan, ScanState};
+pub use repr::{push_repr, to_repr, to_str};
+pub(crate) use scan::{ObjectScan, Scan, ScanState};
+pub(crate) use scan_call::CallScan;
 
 /// A JSON value; objects keep the order of their keys, numbers their digits.
 pub type Json = serde_json::Value;

@@ -131,7 +131,7 @@ pub fn push_python_string(out: &mut String, text: &str) {
 }
 
 /// Appends a number as Python prints what it read from these digits.
-fn push_number(out: &mut String, digits: &str) {
+pub(super) fn push_number(out: &mut String, digits: &str) {
     if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         // Python's int has no negative zero.
         out.push_str(if digits == "-0" { "0" } else { digits });

@@ -15,6 +15,20 @@ pub(crate) enum ScanState {
     Broken(usize),
 }
 
+/// A search for the end of something in text that may still be growing.
+pub(crate) trait Scan {
+    /// What it looks at, as a message says it.
+    const WHAT: &'static str;
+    /// In what that is written.
+    const WRITTEN_IN: &'static str;
+
+    /// How many bytes were looked at.
+    fn scanned(&self) -> usize;
+
+    /// Looks at the bytes that follow those looked at so far.
+    fn push(&mut self, bytes: &[u8]) -> ScanState;
+}
+
 /// A scan of one object that goes on from portion to portion.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectScan {
@@ -40,18 +54,15 @@ enum Expect {
     AfterValue,
 }
 
-impl ObjectScan {
-    pub(crate) fn new() -> Self {
-        Self { stack: Vec::new(), expect: Expect::Start, scanned: 0, state: ScanState::Open }
-    }
+impl Scan for ObjectScan {
+    const WHAT: &'static str = "object";
+    const WRITTEN_IN: &'static str = "JSON";
 
-    /// How many bytes were looked at.
-    pub(crate) fn scanned(&self) -> usize {
+    fn scanned(&self) -> usize {
         self.scanned
     }
 
-    /// Looks at the bytes that follow those looked at so far.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> ScanState {
+    fn push(&mut self, bytes: &[u8]) -> ScanState {
         if self.state != ScanState::Open {
             return self.state;
         }
@@ -70,6 +81,12 @@ impl ObjectScan {
             }
         }
         self.state
+    }
+}
+
+impl ObjectScan {
+    pub(crate) fn new() -> Self {
+        Self { stack: Vec::new(), expect: Expect::Start, scanned: 0, state: ScanState::Open }
     }
 
     /// `Some(true)`: goes on; `Some(false)`: this byte ended the object; `None`: cannot stand here.

@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{AssistantTurn, ModelTemplate, RenderError, RenderOptions, Rendered, StreamParser, Template};
+use super::{
+    AssistantTurn, ModelTemplate, RenderError, RenderOptions, Rendered, StreamParser, Template,
+    TrainingSample,
+};
 use crate::data::{Conversation, ToolSpec};
 
 /// What `--template` takes: a native family, or `jinja` for the model's own chat template.
@@ -97,11 +100,11 @@ impl ChatTemplate {
     }
 
     /// See [`Template::samples`].
-    pub fn samples(
+    pub fn samples<'a>(
         &self,
-        conversation: &Conversation,
+        conversation: &'a Conversation,
         options: &RenderOptions,
-    ) -> Result<Vec<Rendered>, RenderError> {
+    ) -> Result<Vec<TrainingSample<'a>>, RenderError> {
         match self {
             Self::Native(template) => template.samples(conversation, options),
             Self::Model(template) => template.samples(conversation, options),
@@ -110,7 +113,15 @@ impl ChatTemplate {
 
     /// See [`Template::parse`].
     pub fn parse(&self, text: &str, tools: Option<&[ToolSpec]>) -> AssistantTurn {
-        self.stream_parser(tools).whole(text)
+        self.stream_parser(tools).read_whole(text)
+    }
+
+    /// See [`Template::parse_to_score`].
+    pub fn parse_to_score(&self, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
+        match self {
+            Self::Native(template) => template.parse_to_score(text, tools),
+            Self::Model(template) => template.parse_to_score(text, tools),
+        }
     }
 
     /// See [`Template::stream_parser`].

@@ -63,6 +63,76 @@ pub enum RenderError {
         /// The arguments found.
         found: String,
     },
+    /// An argument that the format cannot hold.
+    #[error(
+        "messages[{message}].tool_calls[{call}]: {template} cannot write the argument {key:?}; {reason}. Change it, or drop the call"
+    )]
+    UnwritableArgument {
+        /// Index of the message.
+        message: usize,
+        /// Index of the call.
+        call: usize,
+        /// The argument's key.
+        key: String,
+        /// The template.
+        template: Template,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Several calls where the format has room for one.
+    #[error(
+        "messages[{message}]: {template} writes one call a message, found {found}; give each call a message of its own with its result behind it"
+    )]
+    SeveralCalls {
+        /// Index of the message.
+        message: usize,
+        /// How many calls it makes.
+        found: usize,
+        /// The template.
+        template: Template,
+    },
+    /// A result that answers no call, where the format names the call.
+    #[error(
+        "messages[{message}]: {template} writes the id of the call beside its result, and this result answers none; set tool_call_id to an earlier call's id, or drop the message"
+    )]
+    ResultWithoutCall {
+        /// Index of the message.
+        message: usize,
+        /// The template.
+        template: Template,
+    },
+    /// A message where the template's own check wants another role.
+    #[error(
+        "messages[{message}]: {template} cannot write a message of the {role} here; it takes {expected}. Reorder, join or drop messages"
+    )]
+    RoleOutOfTurn {
+        /// Index of the message.
+        message: usize,
+        /// Its role.
+        role: Role,
+        /// The template.
+        template: Template,
+        /// What it takes here.
+        expected: &'static str,
+    },
+    /// Tools are offered, and there is no message of the user to put them into.
+    #[error(
+        "{template} puts the tools into the first message after the system message, and there is none; add the user's message"
+    )]
+    NoUserMessage {
+        /// The template.
+        template: Template,
+    },
+    /// A tool definition that the template cannot describe.
+    #[error("tools[{tool}]: {template} cannot describe this tool; {reason}. Change its definition")]
+    UnwritableTool {
+        /// Index of the tool.
+        tool: usize,
+        /// The template.
+        template: Template,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A tool defined by a text, where the template takes objects.
     #[error(
         "tools[{tool}]: {template} takes tools defined by JSON objects; found a text. Write it as {{\"type\": \"function\", \"function\": {{\"name\": …}}}}"
@@ -72,6 +142,20 @@ pub enum RenderError {
         tool: usize,
         /// The template.
         template: Template,
+    },
+    /// Arguments that are no object, where the format writes them one by one.
+    #[error(
+        "messages[{message}].tool_calls[{call}].arguments: {template} writes arguments one by one; expected an object, found {found}. Write {{}} where there are none"
+    )]
+    ArgumentsNotObject {
+        /// Index of the message.
+        message: usize,
+        /// Index of the call.
+        call: usize,
+        /// The template.
+        template: Template,
+        /// The arguments found.
+        found: String,
     },
     /// The conversation has no messages.
     #[error("the conversation has no messages; expected at least one")]

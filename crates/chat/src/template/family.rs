@@ -2,7 +2,7 @@
 
 use super::parse::Grammar;
 use super::{RenderError, RenderOptions, Rendered};
-use crate::data::Conversation;
+use crate::data::{Conversation, ToolSpec};
 
 /// A family's chat format, described.
 pub(super) struct Family {
@@ -17,6 +17,20 @@ pub(super) struct Family {
     pub(super) marks_calls: bool,
     /// Whether answers may begin with `<think>…</think>`.
     pub(super) thinks: bool,
-    /// Whether a later user message changes how earlier turns are written.
-    pub(super) rewrites_history: bool,
+    pub(super) history: History,
+    /// Whether a message without text is not written at all.
+    pub(super) drops_empty: bool,
+    /// Whether the format tells the model of a tool.
+    pub(super) shows_tool: fn(&ToolSpec) -> bool,
+}
+
+/// Whether what was said is written as it was when it was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum History {
+    /// A longer conversation begins as the shorter one.
+    Kept,
+    /// A later question changes how earlier turns are written.
+    RewrittenByQuestions,
+    /// Each answer changes how what it answers is written.
+    RewrittenByAnswers,
 }

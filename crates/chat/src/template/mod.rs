@@ -5,13 +5,27 @@
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
 mod chat_template;
+mod chatglm3;
+mod chatml;
 mod compare;
 mod error;
 mod family;
-mod glm4;
+pub(crate) mod glm4;
+mod glm40414;
+mod glm45;
+pub(crate) mod glm4_tools;
+pub(crate) mod glm_turns;
+mod hermes;
 mod jinja;
+mod llama31;
+mod mistral;
+mod mistral_ids;
 mod parse;
+mod python_text;
 mod qwen25;
+mod qwen3;
+mod qwen3_coder;
+mod react;
 mod recognise;
 mod rendered;
 mod samples;
@@ -25,10 +39,12 @@ pub use error::RenderError;
 pub use jinja::{LocalTime, ModelTemplate};
 pub use parse::{AssistantTurn, MalformedToolCall, ParseEvent, StreamParser};
 pub use recognise::ModelFacts;
-pub use rendered::{Piece, PieceKind, Rendered};
+pub use rendered::{Part, Piece, PieceKind, Rendered};
+pub use samples::TrainingSample;
 
 use crate::data::{Conversation, ToolSpec};
-use family::Family;
+use family::{Family, History};
+use parse::Offered;
 
 /// A model family's chat format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +54,30 @@ pub enum Template {
     Qwen25,
     /// GLM-4 9B chat, with the tools text of its Jinja template.
     Glm4,
+    /// GLM-4 9B chat, with the tools text of its Python tokenizer of June 2024.
+    Glm4A,
+    /// GLM-4 9B chat, with the tools text of the ports to C++.
+    Glm4B,
+    /// GLM-4 9B chat, with the tools text of LLaMA-Factory.
+    Glm4D,
+    /// GLM-4-0414: tools first, then all system messages.
+    Glm40414,
+    /// GLM-4.5 and GLM-4.6: thoughts, calls in tags.
+    Glm45,
+    /// ChatGLM3: calls as Python in a fenced block.
+    ChatGlm3,
+    /// Qwen3: as Qwen2.5, with thoughts and no default system text.
+    Qwen3,
+    /// Qwen3-Coder: ChatML, calls as `<function=…>` and `<parameter=…>`.
+    Qwen3Coder,
+    /// Hermes: ChatML, calls as Qwen2.5 writes them, tools in a system message of their own.
+    Hermes,
+    /// ReAct in ChatML, as LLaMA-Factory writes it: `Action:` and `Action Input:`.
+    React,
+    /// Llama 3.1: a call is the whole message, one JSON object.
+    Llama31,
+    /// Mistral Nemo: `[TOOL_CALLS]` and a list of objects with ids.
+    Mistral,
 }
 
 /// How a conversation is rendered.
@@ -68,7 +108,22 @@ impl Default for RenderOptions {
 
 impl Template {
     /// Every template, in the order in which messages list them.
-    pub const ALL: [Self; 2] = [Self::Qwen25, Self::Glm4];
+    pub const ALL: [Self; 14] = [
+        Self::Qwen25,
+        Self::Glm4,
+        Self::Glm4A,
+        Self::Glm4B,
+        Self::Glm4D,
+        Self::Glm40414,
+        Self::Glm45,
+        Self::ChatGlm3,
+        Self::Qwen3,
+        Self::Qwen3Coder,
+        Self::Hermes,
+        Self::React,
+        Self::Llama31,
+        Self::Mistral,
+    ];
 
     /// The name that `--template` takes.
     pub fn as_str(self) -> &'static str {
@@ -91,26 +146,44 @@ impl Template {
 
     /// The samples to train a conversation by: one, except where the family writes earlier turns in another way once a
     /// later one came. There each trained user turn becomes a sample of its own, written as it is when it is served.
-    pub fn samples(
+    pub fn samples<'a>(
         self,
-        conversation: &Conversation,
+        conversation: &'a Conversation,
         options: &RenderOptions,
-    ) -> Result<Vec<Rendered>, RenderError> {
-        let rewrites = self.family().rewrites_history;
-        samples::samples(&|turn| self.render(turn, options), rewrites, conversation, options)
+    ) -> Result<Vec<TrainingSample<'a>>, RenderError> {
+        let render = |conversation: &Conversation| self.render(conversation, options);
+        match self.family().history {
+            _ if options.add_generation_prompt => samples::whole(conversation, &render),
+            History::Kept => samples::whole(conversation, &render),
+            History::RewrittenByQuestions => samples::by_turns(conversation, false, &render),
+            History::RewrittenByAnswers => samples::by_turns(conversation, true, &render),
+        }
     }
 
     /// Reads a whole answer: what a model wrote after the generation prompt.
     ///
     /// With the tools that were offered, a call must name one of them; without (`None`), any name will do.
     pub fn parse(self, text: &str, tools: Option<&[ToolSpec]>) -> AssistantTurn {
-        self.stream_parser(tools).whole(text)
+        self.stream_parser(tools).read_whole(text)
+    }
+
+    /// Reads a whole answer to score it: where calls are marked, one of a tool that is not offered is a wrong call. The
+    /// tools still say which types arguments have, in families that write none.
+    pub fn parse_to_score(self, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
+        match self.marks_calls() {
+            true => self.parser(Offered::any_of(tools)).read_whole(text),
+            false => self.parse(text, Some(tools)),
+        }
     }
 
     /// A parser for an answer that is still being written.
     pub fn stream_parser(self, tools: Option<&[ToolSpec]>) -> StreamParser {
+        self.parser(Offered::new(tools))
+    }
+
+    fn parser(self, offered: Offered) -> StreamParser {
         let family = self.family();
-        StreamParser::new((family.grammar)(), family.thinks, tools)
+        StreamParser::new((family.grammar)(), family.thinks, offered)
     }
 
     /// The control tokens that end an answer, the one that training teaches first. Generation stops at each of them.
@@ -123,10 +196,32 @@ impl Template {
         self.family().marks_calls
     }
 
+    /// Whether a message without text is not written at all, role and all.
+    pub fn drops_empty_messages(self) -> bool {
+        self.family().drops_empty
+    }
+
+    /// Whether the format tells the model of this tool.
+    pub fn shows_tool(self, tool: &ToolSpec) -> bool {
+        (self.family().shows_tool)(tool)
+    }
+
     fn family(self) -> &'static Family {
         match self {
             Self::Qwen25 => &qwen25::FAMILY,
             Self::Glm4 => &glm4::FAMILY,
+            Self::Glm4A => &glm4::FAMILY_A,
+            Self::Glm4B => &glm4::FAMILY_B,
+            Self::Glm4D => &glm4::FAMILY_D,
+            Self::Glm40414 => &glm40414::FAMILY,
+            Self::Glm45 => &glm45::FAMILY,
+            Self::ChatGlm3 => &chatglm3::FAMILY,
+            Self::Qwen3 => &qwen3::FAMILY,
+            Self::Qwen3Coder => &qwen3_coder::FAMILY,
+            Self::Hermes => &hermes::FAMILY,
+            Self::React => &react::FAMILY,
+            Self::Llama31 => &llama31::FAMILY,
+            Self::Mistral => &mistral::FAMILY,
         }
     }
 }
@@ -152,5 +247,5 @@ impl FromStr for Template {
 
 /// The key of the sole argument of a GLM built-in tool, whose calls carry raw text; `None` for tools that take JSON.
 pub(crate) fn glm4_raw_argument(name: &str, tools: &[ToolSpec]) -> Option<&'static str> {
-    glm4::raw_argument(name, tools)
+    glm_turns::raw_argument(name, tools, glm4_tools::BUILT_IN)
 }

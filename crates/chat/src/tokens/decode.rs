@@ -4,6 +4,7 @@
 //! gives. Ids that the tokenizer does not have (padded vocabularies have such) spell nothing, as in Hugging Face's.
 
 use super::ChatTokenizer;
+use super::vocabulary::{Alphabet, Spelling};
 
 /// Decodes ids as they come.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ pub struct DecodeStream<'a> {
     tokenizer: &'a ChatTokenizer,
     /// Bytes of a character that is not complete.
     pending: Vec<u8>,
-    /// Whether nothing was decoded yet, so that a leading `▁` writes no space.
+    /// Whether a text begins here, after nothing or a control token, so that a leading `▁` may write no space.
     at_start: bool,
 }
 
@@ -24,15 +25,20 @@ impl<'a> DecodeStream<'a> {
     pub fn push(&mut self, id: u32) -> String {
         let vocabulary = self.tokenizer.vocabulary();
         let bytes = vocabulary.bytes(id);
-        if vocabulary.byte_level || vocabulary.added_by_id(id).is_some() {
+        let Spelling { alphabet, leading_space } = vocabulary.spelling;
+        if vocabulary.added_by_id(id).is_some() {
             self.pending.extend_from_slice(bytes);
-        } else {
-            // SentencePiece writes spaces as U+2581, and one before the text.
-            let piece = String::from_utf8_lossy(bytes).replace('\u{2581}', " ");
-            let piece = if self.at_start { piece.strip_prefix(' ').unwrap_or(&piece) } else { &piece };
-            match bytes {
-                [byte] => self.pending.push(*byte),
-                _ => self.pending.extend_from_slice(piece.as_bytes()),
+            self.at_start = true;
+            return self.take_complete();
+        }
+        match (alphabet, bytes) {
+            (Alphabet::ByteLevel, _) | (_, [_]) => self.pending.extend_from_slice(bytes),
+            (Alphabet::Text { .. }, _) => {
+                // A space is written as U+2581, and one stands before each text.
+                let piece = String::from_utf8_lossy(bytes).replace('\u{2581}', " ");
+                let begins = self.at_start && leading_space;
+                let piece = if begins { piece.strip_prefix(' ').unwrap_or(&piece) } else { &piece };
+                self.pending.extend_from_slice(piece.as_bytes());
             }
         }
         self.at_start &= bytes.is_empty();

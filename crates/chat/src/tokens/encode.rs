@@ -1,10 +1,12 @@
 //! Rendered pieces to ids and labels.
 //!
 //! In: [`Rendered`]. Out: [`Encoded`]. Between two control tokens the text is encoded as one run, since a merge may
-//! straddle structure and content; which tokens of a run are trained is then told by the bytes that each spells.
+//! straddle structure and content, unless a piece says that it starts a run of its own; which tokens of a run are
+//! trained is then told by the bytes that each spells.
 
 use tokenizers::pipeline::PipelineToken;
 
+use super::vocabulary::Added;
 use super::{ChatTokenizer, IGNORE_INDEX, TokenizerError};
 use crate::template::{Piece, PieceKind, Rendered};
 
@@ -76,19 +78,25 @@ impl ChatTokenizer {
             run_piece: 0,
         };
         for (index, piece) in rendered.pieces().iter().enumerate() {
+            if piece.starts_run {
+                encoder.flush(piece.start)?;
+                encoder.run_start = piece.start;
+                encoder.run_piece = index;
+            }
             match piece.kind {
                 PieceKind::Control => {
                     let name = rendered.piece_text(piece);
-                    let id = self.control_id(name).ok_or_else(|| self.no_control_token(name))?;
-                    encoder.control(index, piece.start, piece.end, id)?;
+                    let added = self.vocabulary().added_by_name(name);
+                    let added = added.ok_or_else(|| self.no_control_token(name))?;
+                    encoder.control(index, piece.start, piece.end, added)?;
                 }
                 PieceKind::Structure => {
                     let mut from = piece.start;
-                    while let Some((range, id)) =
-                        self.vocabulary().find_added(&rendered.text()[from..piece.end])
+                    while let Some((range, added)) =
+                        self.vocabulary().find_added(&rendered.text()[..piece.end], from)
                     {
-                        encoder.control(index, from + range.start, from + range.end, id)?;
-                        from += range.end;
+                        from = range.end;
+                        encoder.control(index, range.start, range.end, added)?;
                     }
                 }
                 PieceKind::Content => {}
@@ -122,14 +130,23 @@ struct Encoder<'a, 'o> {
 }
 
 impl Encoder<'_, '_> {
-    fn control(&mut self, piece: usize, start: usize, end: usize, id: u32) -> Result<(), TokenizerError> {
-        self.flush(start)?;
+    fn control(
+        &mut self,
+        piece: usize,
+        start: usize,
+        end: usize,
+        added: &Added,
+    ) -> Result<(), TokenizerError> {
+        let text = self.rendered.text();
+        let before = if added.lstrip { text[..start].trim_end().len() } else { start };
+        self.flush(before)?;
         let at = self.rendered.pieces()[piece];
-        self.encoded.push(id, at.trained);
+        self.encoded.push(added.id, at.trained);
         if let Some(origins) = &mut self.origins {
             origins.push(TokenOrigin { piece, message: at.message });
         }
-        self.run_start = end;
+        let after = if added.rstrip { text[end..].trim_start() } else { &text[end..] };
+        self.run_start = text.len() - after.len();
         self.run_piece = piece;
         Ok(())
     }

@@ -1,17 +1,19 @@
 //! The tokenizer: loading, and text that is never control.
 //!
-//! In: the bytes of a `tokenizer.json`, of this or an earlier version of its format. Out: a [`ChatTokenizer`], cheap to
-//! clone and to share between threads. It holds the `tokenizers` crate's pipeline *without* the added tokens, so no text
-//! that goes through it can become one.
+//! In: the bytes of a tokenizer's file. Out: a [`ChatTokenizer`], cheap to clone and to share between threads. What it
+//! encodes with knows no added tokens, so no text can become one.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer, normalize_all};
+use serde_json::Value as Json;
+use tokenizers::pipeline::PipelineToken;
 
-use super::regex_split::RegexSplit;
+use super::file_kind::{FileKind, kind_of};
+use super::pipeline::Pipeline;
+use super::sentencepiece::SentencePiece;
 use super::vocabulary::Vocabulary;
-use super::{DecodeStream, TokenizerError};
-use crate::json::Json;
+use super::{DecodeStream, TokenizerError, json_tokenizer, sentencepiece, tiktoken};
 
 /// A model's tokenizer.
 #[derive(Clone)]
@@ -20,10 +22,13 @@ pub struct ChatTokenizer {
 }
 
 struct Inner {
-    pipeline: PipelineTokenizer,
-    regex_split: Option<RegexSplit>,
-    options: EncodeOptions,
+    encoder: Encoder,
     vocabulary: Vocabulary,
+}
+
+enum Encoder {
+    Pipeline(Pipeline),
+    SentencePiece(SentencePiece),
 }
 
 impl std::fmt::Debug for ChatTokenizer {
@@ -35,33 +40,34 @@ impl std::fmt::Debug for ChatTokenizer {
 impl ChatTokenizer {
     /// Reads a `tokenizer.json`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let tokenizer: Json = serde_json::from_slice(bytes)
-            .map_err(|error| TokenizerError::NotJson { reason: error.to_string() })?;
-        Self::from_json(tokenizer)
+        let (pipeline, vocabulary) = json_tokenizer::read(bytes)?;
+        Ok(Self::new(Encoder::Pipeline(pipeline), vocabulary))
     }
 
     /// Reads the JSON value of a `tokenizer.json`.
-    pub fn from_json(mut tokenizer: Json) -> Result<Self, TokenizerError> {
-        let unusable = |reason: String| TokenizerError::Unusable { reason };
-        tokenizers::canonicalize_value(&mut tokenizer).map_err(|error| unusable(error.to_string()))?;
-        let vocabulary = Vocabulary::new(&tokenizer)?;
-        if let Json::Object(root) = &mut tokenizer {
-            root.insert("added_tokens".to_owned(), Json::Array(Vec::new()));
-            for key in ["post_processor", "padding", "truncation"] {
-                root.insert(key.to_owned(), Json::Null);
+    pub fn from_json(tokenizer: Json) -> Result<Self, TokenizerError> {
+        Self::from_bytes(tokenizer.to_string().as_bytes())
+    }
+
+    /// Reads a tokenizer's file of any kind that its bytes show it to be: a `tokenizer.json`; a tiktoken file
+    /// (`qwen.tiktoken`, GLM-4's `tokenizer.model`); a SentencePiece `tokenizer.model`. The last two say little of their
+    /// control tokens: those come from the `tokenizer_config.json` beside it and from what is known of the family.
+    pub fn from_file(bytes: &[u8], tokenizer_config: Option<&Json>) -> Result<Self, TokenizerError> {
+        match kind_of(bytes)? {
+            FileKind::Json => Self::from_bytes(bytes),
+            FileKind::Tiktoken => {
+                let (pipeline, vocabulary) = tiktoken::read(bytes, tokenizer_config)?;
+                Ok(Self::new(Encoder::Pipeline(pipeline), vocabulary))
             }
-            unlearn_added(root.get_mut("model"), &vocabulary);
+            FileKind::SentencePiece => {
+                let (model, vocabulary) = sentencepiece::read(bytes, tokenizer_config)?;
+                Ok(Self::new(Encoder::SentencePiece(model), vocabulary))
+            }
         }
-        let regex_split = RegexSplit::take_from(&mut tokenizer).map_err(unusable)?;
-        let pipeline = tokenizers::from_json(&tokenizer.to_string());
-        let pipeline = pipeline.map_err(|error| unusable(error.to_string()))?;
-        let options = EncodeOptions {
-            add_special_tokens: false,
-            encode_special_tokens: true,
-            padding: Override::Off,
-            truncation: Override::Off,
-        };
-        Ok(Self { inner: Arc::new(Inner { pipeline, regex_split, options, vocabulary }) })
+    }
+
+    fn new(encoder: Encoder, vocabulary: Vocabulary) -> Self {
+        Self { inner: Arc::new(Inner { encoder, vocabulary }) }
     }
 
     /// One more than the largest id.
@@ -146,64 +152,23 @@ impl ChatTokenizer {
         text: &str,
         tokens: &mut Vec<PipelineToken>,
     ) -> Result<(), TokenizerError> {
-        let Inner { pipeline, options, .. } = &*self.inner;
-        let encoded = match &self.inner.regex_split {
-            None => pipeline.encode_into(text, options, tokens).map_err(|error| error.to_string()),
-            Some(split) => normalize_all(pipeline.get_normalizers(), text, 0)
-                .map_err(|error| error.to_string())
-                .and_then(|text| {
-                    split.each(&text, |part| {
-                        pipeline.encode_into(part, options, tokens).map_err(|error| error.to_string())
-                    })
-                }),
+        let encoded = match &self.inner.encoder {
+            Encoder::Pipeline(pipeline) => pipeline.encode_into(text, tokens),
+            Encoder::SentencePiece(model) => {
+                model.encode_into(text, tokens);
+                Ok(())
+            }
         };
         encoded.map_err(|reason| TokenizerError::Encode { bytes: text.len(), reason })
     }
 
     /// The text as the tokenizer sees it (Unicode NFC for Qwen).
-    pub(super) fn normalize<'a>(&self, text: &'a str) -> Result<std::borrow::Cow<'a, str>, TokenizerError> {
-        normalize_all(self.inner.pipeline.get_normalizers(), text, 0)
-            .map_err(|error| TokenizerError::Encode { bytes: text.len(), reason: error.to_string() })
-    }
-}
-
-/// Takes added tokens out of the model's own vocabulary, where a file holds them in both places: with `ignore_merges`, or
-/// by merges, text could become one of them. What merges make or use one of them goes too. Single characters stay,
-/// since text cannot be spelled without them.
-fn unlearn_added(model: Option<&mut Json>, vocabulary: &Vocabulary) {
-    let Some(Json::Object(model)) = model else { return };
-    if model.get("type").and_then(Json::as_str) != Some("BPE") {
-        return;
-    }
-    let unknown = model.get("unk_token").and_then(Json::as_str).map(str::to_owned);
-    let names: Vec<String> = match model.get("vocab") {
-        Some(Json::Object(vocab)) => vocabulary
-            .added()
-            .iter()
-            .map(|added| added.name.clone())
-            .filter(|name| {
-                vocab.contains_key(name) && name.chars().count() > 1 && Some(name) != unknown.as_ref()
-            })
-            .collect(),
-        _ => return,
-    };
-    if names.is_empty() {
-        return;
-    }
-    let gone = |piece: &Json| piece.as_str().is_some_and(|piece| names.iter().any(|name| name == piece));
-    if let Some(Json::Array(merges)) = model.get_mut("merges") {
-        merges.retain(|merge| {
-            let (left, right) = (merge.get(0), merge.get(1));
-            let made = match (left.and_then(Json::as_str), right.and_then(Json::as_str)) {
-                (Some(left), Some(right)) => Some(Json::String(format!("{left}{right}"))),
-                _ => None,
-            };
-            !left.is_some_and(gone) && !right.is_some_and(gone) && !made.as_ref().is_some_and(gone)
-        });
-    }
-    if let Some(Json::Object(vocab)) = model.get_mut("vocab") {
-        for name in &names {
-            vocab.remove(name);
+    pub(super) fn normalize<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, TokenizerError> {
+        match &self.inner.encoder {
+            Encoder::Pipeline(pipeline) => pipeline
+                .normalize(text)
+                .map_err(|reason| TokenizerError::Encode { bytes: text.len(), reason }),
+            Encoder::SentencePiece(model) => Ok(Cow::Owned(model.normalize(text))),
         }
     }
 }

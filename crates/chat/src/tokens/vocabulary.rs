@@ -1,11 +1,10 @@
 //! What each id spells, and which ids are control tokens.
 //!
-//! In: the JSON of a canonical `tokenizer.json`. Out: the bytes of every id in one buffer, the added tokens, and a search
+//! In: a model's pieces and the added tokens. Out: the bytes of every id in one buffer, the added tokens, and a search
 //! for their names in a text. It does not encode.
 
 use std::collections::HashMap;
 
-use super::TokenizerError;
 use crate::json::Json;
 
 /// The ids of a tokenizer.
@@ -20,7 +19,24 @@ pub(super) struct Vocabulary {
     /// Places in `added` by the first byte of the name, longest name first.
     by_first_byte: Vec<Vec<usize>>,
     is_added: Vec<Option<u32>>,
-    pub(super) byte_level: bool,
+    pub(super) spelling: Spelling,
+}
+
+/// How a model's own pieces are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spelling {
+    pub(super) alphabet: Alphabet,
+    /// Text begins with a space that was not there (`▁` before the first word), which decoding takes away.
+    pub(super) leading_space: bool,
+}
+
+/// What the characters of a piece stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    /// Each character for a byte (GPT-2's table).
+    ByteLevel,
+    /// For themselves, but `▁` for a space; with `byte_fallback`, `<0x0A>` for a byte.
+    Text { byte_fallback: bool },
 }
 
 /// An added token: a control token, `special` or not.
@@ -29,41 +45,45 @@ pub(super) struct Added {
     pub(super) id: u32,
     pub(super) name: String,
     pub(super) special: bool,
+    /// White space before it belongs to it.
+    pub(super) lstrip: bool,
+    /// White space behind it belongs to it.
+    pub(super) rstrip: bool,
+    /// It is none where a letter or digit touches it.
+    pub(super) single_word: bool,
+}
+
+impl Added {
+    /// A special token, as most control tokens are.
+    pub(super) fn special(id: u32, name: &str) -> Self {
+        Self { id, name: name.to_owned(), special: true, lstrip: false, rstrip: false, single_word: false }
+    }
+
+    /// One entry of `added_tokens`, or of `added_tokens_decoder`, where the id is the key.
+    pub(super) fn read(id: Option<u32>, entry: &Json) -> Option<Self> {
+        let flag = |name: &str| entry.get(name).and_then(Json::as_bool).unwrap_or(false);
+        Some(Self {
+            id: id.or_else(|| id_of(entry.get("id")?))?,
+            name: entry.get("content")?.as_str()?.to_owned(),
+            special: flag("special"),
+            lstrip: flag("lstrip"),
+            rstrip: flag("rstrip"),
+            single_word: flag("single_word"),
+        })
+    }
 }
 
 impl Vocabulary {
-    pub(super) fn new(tokenizer: &Json) -> Result<Self, TokenizerError> {
-        let unusable = |reason: &str| TokenizerError::Unusable { reason: reason.to_owned() };
-        let model = tokenizer.get("model").ok_or_else(|| unusable("it has no \"model\""))?;
-        let byte_level = model.get("byte_level").and_then(Json::as_bool).unwrap_or(false);
-        let byte_fallback = model.get("byte_fallback").and_then(Json::as_bool).unwrap_or(false);
-
-        let mut pieces: Vec<(u32, &str)> = Vec::new();
-        match model.get("vocab") {
-            Some(Json::Object(vocab)) => {
-                pieces.reserve(vocab.len());
-                for (piece, id) in vocab {
-                    pieces.push((id_of(id).ok_or_else(|| unusable("an id that is no number"))?, piece));
-                }
-            }
-            // Unigram: a list of [piece, score], the id being the place.
-            Some(Json::Array(vocab)) => {
-                for (id, entry) in vocab.iter().enumerate() {
-                    let piece = entry.get(0).and_then(Json::as_str);
-                    pieces.push((
-                        u32::try_from(id).map_err(|_| unusable("too many pieces"))?,
-                        piece.ok_or_else(|| unusable("a vocabulary entry without text"))?,
-                    ));
-                }
-            }
-            _ => return Err(unusable("its model has no \"vocab\"")),
-        }
-        let added = read_added(tokenizer).ok_or_else(|| unusable("an added token without id or content"))?;
-
-        let largest = pieces.iter().map(|(id, _)| *id).chain(added.iter().map(|added| added.id)).max();
+    /// `pieces` are the model's own, with their ids.
+    pub(super) fn new<'a>(
+        pieces: impl Iterator<Item = (u32, &'a str)> + Clone,
+        added: Vec<Added>,
+        spelling: Spelling,
+    ) -> Result<Self, String> {
+        let largest = pieces.clone().map(|(id, _)| id).chain(added.iter().map(|added| added.id)).max();
         let size = largest.map_or(0, |id| id as usize + 1);
         if size > 1 << 24 {
-            return Err(unusable("an id above 16 million"));
+            return Err("an id above 16 million".to_owned());
         }
         let mut spelled: Vec<Option<(&str, bool)>> = vec![None; size];
         for (id, piece) in pieces {
@@ -78,10 +98,10 @@ impl Vocabulary {
         for entry in &spelled {
             match entry {
                 Some((name, true)) => bytes.extend_from_slice(name.as_bytes()),
-                Some((piece, false)) => push_piece(&mut bytes, piece, byte_level, byte_fallback),
+                Some((piece, false)) => push_piece(&mut bytes, piece, spelling.alphabet),
                 None => {}
             }
-            offsets.push(u32::try_from(bytes.len()).map_err(|_| unusable("a vocabulary above 4 GB"))?);
+            offsets.push(u32::try_from(bytes.len()).map_err(|_| "a vocabulary above 4 GB")?);
         }
         let known = spelled.iter().map(Option::is_some).collect();
 
@@ -98,7 +118,7 @@ impl Vocabulary {
         for places in &mut by_first_byte {
             places.sort_by_key(|place| std::cmp::Reverse(added[*place].name.len()));
         }
-        Ok(Self { bytes, offsets, known, added, by_name, by_first_byte, is_added, byte_level })
+        Ok(Self { bytes, offsets, known, added, by_name, by_first_byte, is_added, spelling })
     }
 
     /// One more than the largest id.
@@ -132,53 +152,54 @@ impl Vocabulary {
         self.by_name.get(name).map(|place| &self.added[*place])
     }
 
-    /// The first added token in a text, the longest where several start: its place and id.
-    pub(super) fn find_added(&self, text: &str) -> Option<(std::ops::Range<usize>, u32)> {
-        text.bytes().enumerate().find_map(|(start, byte)| {
+    /// The first added token in `text[from..]`, the longest where several start: its place in `text`, and itself.
+    pub(super) fn find_added(&self, text: &str, from: usize) -> Option<(std::ops::Range<usize>, &Added)> {
+        text.bytes().enumerate().skip(from).find_map(|(start, byte)| {
             let candidates = &self.by_first_byte[usize::from(byte)];
             if candidates.is_empty() {
                 return None;
             }
             let rest = &text.as_bytes()[start..];
-            let found = candidates.iter().map(|place| &self.added[*place]);
-            let found = found.into_iter().find(|added| rest.starts_with(added.name.as_bytes()))?;
-            Some((start..start + found.name.len(), found.id))
+            let stands = |added: &&Added| {
+                rest.starts_with(added.name.as_bytes())
+                    && !(added.single_word && touches_a_word(text, start, start + added.name.len()))
+            };
+            let found = candidates.iter().map(|place| &self.added[*place]).find(stands)?;
+            Some((start..start + found.name.len(), found))
         })
     }
 }
 
-fn read_added(tokenizer: &Json) -> Option<Vec<Added>> {
-    let Some(Json::Array(entries)) = tokenizer.get("added_tokens") else { return Some(Vec::new()) };
-    entries
-        .iter()
-        .map(|entry| {
-            Some(Added {
-                id: id_of(entry.get("id")?)?,
-                name: entry.get("content")?.as_str()?.to_owned(),
-                special: entry.get("special").and_then(Json::as_bool).unwrap_or(false),
-            })
-        })
-        .collect()
+fn touches_a_word(text: &str, start: usize, end: usize) -> bool {
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    text[..start].chars().next_back().is_some_and(in_word) || text[end..].chars().next().is_some_and(in_word)
 }
 
-fn id_of(value: &Json) -> Option<u32> {
+pub(super) fn id_of(value: &Json) -> Option<u32> {
     value.as_u64().and_then(|id| u32::try_from(id).ok())
 }
 
 /// Appends the bytes that a piece of the model's vocabulary stands for in normalized text.
-fn push_piece(bytes: &mut Vec<u8>, piece: &str, byte_level: bool, byte_fallback: bool) {
-    if byte_level {
-        for c in piece.chars() {
-            match tokenizers::utils::byte_level::char_to_byte(c) {
-                Some(byte) => bytes.push(byte),
-                None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+fn push_piece(bytes: &mut Vec<u8>, piece: &str, alphabet: Alphabet) {
+    match alphabet {
+        Alphabet::ByteLevel => {
+            for c in piece.chars() {
+                match tokenizers::utils::byte_level::char_to_byte(c) {
+                    Some(byte) => bytes.push(byte),
+                    None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
             }
         }
-        return;
+        Alphabet::Text { byte_fallback } => match byte_piece(piece).filter(|_| byte_fallback) {
+            Some(byte) => bytes.push(byte),
+            None => bytes.extend_from_slice(piece.as_bytes()),
+        },
     }
-    let hex = piece.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>')).filter(|hex| hex.len() == 2);
-    match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|_| byte_fallback) {
-        Some(byte) => bytes.push(byte),
-        None => bytes.extend_from_slice(piece.as_bytes()),
-    }
+}
+
+/// The byte that a piece such as `<0x0A>` names.
+pub(super) fn byte_piece(piece: &str) -> Option<u8> {
+    let hex = piece.strip_prefix("<0x")?.strip_suffix('>')?;
+    let written = hex.len() == 2 && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
+    written.then(|| u8::from_str_radix(hex, 16).ok()).flatten()
 }

@@ -17,6 +17,7 @@ use toolsmith_prepare::RecordFormat;
 use super::prepare::{FOUND_ERRORS, grouped};
 use crate::args::{EvalArgs, SamplingArgs};
 use crate::assistant::Assistant;
+use crate::datasets;
 use crate::source;
 use crate::terminal::{self, Styles, painted};
 
@@ -71,9 +72,10 @@ struct Report<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &EvalArgs, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let assistant = Assistant::load(&args.model, args.format.template)?;
+    let data = datasets::find_one(&args.data, &args.format)?;
+    let assistant = Assistant::load(&args.model, args.format.template()?)?;
     let template = assistant.template()?;
-    let (mut references, refused) = read_references(&args.data, args.format.format, template)?;
+    let (mut references, refused) = read_references(&data.path, data.format, template)?;
     if !refused.is_empty() {
         for reason in refused.iter().take(20) {
             terminal::say(format_args!("{} {reason}", painted(styles.bad, "refused:")));

@@ -1,10 +1,12 @@
 //! The commands: one file each, as functions over plain values, so that `demo` walks the same code.
 
 pub(crate) mod chat;
+pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod generate;
 pub(crate) mod parse;
 pub(crate) mod prepare;
 pub(crate) mod preview;
 pub(crate) mod render;
+pub(crate) mod render_compat;
 pub(crate) mod train;

@@ -14,6 +14,7 @@ use toolsmith_prepare::{
 };
 
 use crate::args::PrepareArgs;
+use crate::datasets;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -41,26 +42,35 @@ pub(crate) fn run(
     styles: &Styles,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
+    let (data, formats): (Vec<_>, Vec<_>) =
+        datasets::find(&args.data, &args.format)?.into_iter().map(|file| (file.path, file.format)).unzip();
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
-    let template = folder.find_template(args.format.template, &tokenizer)?;
+    let compat = args.compat.mode_of_file(&data, args.format.template.as_ref(), &folder, &tokenizer)?;
+    let template = match &compat {
+        Some(_) => folder.native_template(&tokenizer),
+        None => folder.find_template(args.format.template()?, &tokenizer)?,
+    };
+    let rendered_by = template.as_ref().filter(|_| compat.is_none());
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template: template.clone(),
-        own_template: folder.template_to_compare(template.as_ref(), &tokenizer),
-        format: args.format.format,
+        own_template: folder.template_to_compare(rendered_by, &tokenizer),
         eos: folder.eos_id(&tokenizer),
-        max_length: args.max_length,
+        options: args.samples.options(None),
+        compat,
     };
-    let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads) };
+    let repeated = maker.compat.as_ref().map(|mode| ("compat", mode.compat.to_string()));
+    let options = PrepareOptions { skip_bad: args.skip_bad, pipeline: pipeline_options(threads), formats };
     let mut facts = vec![("tokenizer", folder.tokenizer_fingerprint())];
+    facts.extend(repeated);
     facts.extend(template.map(|template| ("template", template.to_string())));
 
-    let bar = terminal::byte_bar(total_bytes(&args.data));
+    let bar = terminal::byte_bar(total_bytes(&data));
     bar.set_message("preparing");
     let begun = Instant::now();
     let mut progress = |progress: Progress| bar.set_position(progress.bytes_read);
-    let outcome = prepare_to_parquet(&args.data, &maker, &options, &args.output, &facts, &mut progress);
+    let outcome = prepare_to_parquet(&data, &maker, &options, &args.output, &facts, &mut progress);
     let seconds = begun.elapsed().as_secs_f64();
     bar.finish_and_clear();
 

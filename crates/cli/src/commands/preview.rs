@@ -12,6 +12,7 @@ use toolsmith_prepare::{IGNORE_INDEX, SampleMaker};
 
 use super::prepare::grouped;
 use crate::args::PreviewArgs;
+use crate::datasets::{self, DataFile};
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::source;
@@ -19,26 +20,37 @@ use crate::terminal::{Styles, painted};
 
 /// Runs the command.
 pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let DataFile { path, format } = datasets::find_one(&args.data, &args.format)?;
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
+    let compat = args.compat.mode_of_file(
+        std::slice::from_ref(&path),
+        args.format.template.as_ref(),
+        &folder,
+        &tokenizer,
+    )?;
+    let template = match &compat {
+        Some(_) => folder.native_template(&tokenizer),
+        None => folder.find_template(args.format.template()?, &tokenizer)?,
+    };
     let maker = SampleMaker {
-        template: folder.find_template(args.format.template, &tokenizer)?,
+        template,
         own_template: None,
         eos: folder.eos_id(&tokenizer),
-        format: args.format.format,
-        max_length: None,
+        options: args.samples.options(format),
+        compat,
         tokenizer: &tokenizer,
     };
     if !args.sanity {
         writeln!(out, "{}\n", legend(styles))?;
     }
     let mut shown = 0;
-    for raw in source::raw_records(&args.data)? {
+    for raw in source::raw_records(&path)? {
         if shown == args.count {
             break;
         }
         let raw = raw?;
-        let title = format!("{}:{}: record {}", args.data.display(), raw.place.line, raw.place.index);
+        let title = format!("{}:{}: record {}", path.display(), raw.place.line, raw.place.index);
         let made = match raw.bytes {
             Ok(bytes) => maker.samples(&bytes, raw.place),
             Err(message) => Err(vec![toolsmith_prepare::Reason::new("unreadable", message)]),

@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
-use toolsmith_chat::data::Conversation;
+use toolsmith_chat::data::preference::Side;
+use toolsmith_chat::data::{Conversation, InputOutput};
 use toolsmith_chat::template::{
     ChatTemplate, ModelTemplate, RenderOptions, Rendered, TemplateName, first_difference,
 };
 use toolsmith_chat::tokens::ChatTokenizer;
-use toolsmith_prepare::Record;
+use toolsmith_prepare::{IGNORE_INDEX, Record};
 
+use super::render_compat;
 use crate::args::RenderArgs;
+use crate::datasets::{self, DataFile};
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::source::{self, Located};
@@ -25,9 +28,27 @@ use crate::terminal;
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Line {
-    Encoded { index: usize, sample: usize, text: String, input_ids: Vec<u32>, labels: Vec<i32> },
-    Text { index: usize, sample: usize, text: String },
-    Error { index: usize, error: String },
+    Sample {
+        index: usize,
+        sample: usize,
+        /// `chosen` or `rejected`, where the record is a preference.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        side: Option<&'static str>,
+        text: String,
+        #[serde(flatten)]
+        encoded: Option<Ids>,
+    },
+    Error {
+        index: usize,
+        error: String,
+    },
+}
+
+/// What a model is given, where there is one.
+#[derive(Debug, Serialize)]
+struct Ids {
+    input_ids: Vec<u32>,
+    labels: Vec<i32>,
 }
 
 /// How records become lines.
@@ -42,6 +63,9 @@ struct Renderer {
 
 /// Runs the command.
 pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if let Some(done) = render_compat::run(args, out)? {
+        return Ok(done);
+    }
     let options = RenderOptions {
         add_generation_prompt: args.add_generation_prompt,
         for_training: args.for_training,
@@ -49,7 +73,7 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
     };
     let renderer = match &args.model {
         None => {
-            let template = match args.format.template {
+            let template = match args.format.template()? {
                 Some(TemplateName::Native(template)) => Some(template.into()),
                 Some(TemplateName::Jinja) => {
                     bail!("--template jinja is the chat template of a model. Name the model too: --model DIR")
@@ -61,7 +85,7 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
         Some(model) => {
             let folder = ModelFolder::open(model, Need::Tokenizer)?;
             let tokenizer = folder.tokenizer()?;
-            let template = folder.template(args.format.template, &tokenizer)?;
+            let template = folder.template(args.format.template()?, &tokenizer)?;
             let eos = folder.eos_id(&tokenizer);
             let own = if args.verify { Some(own_template(&folder, &tokenizer)?) } else { None };
             Renderer { template: Some(template), own, tokenizer: Some(tokenizer), eos, options }
@@ -70,12 +94,13 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
     let mut failed = 0usize;
     let mut total = 0usize;
     let mut parity = Parity::default();
-    for record in source::records(&args.data, args.format.format)? {
+    let DataFile { path, format } = datasets::find_one(&args.data, &args.format)?;
+    for record in source::records(&path, format)? {
         let record = record?;
         let here = record.here().to_string();
         let index = record.place.index;
-        if let (Some(own), Ok(Record::Conversation(conversation))) = (&renderer.own, &record.value) {
-            parity.compare(&renderer, own, conversation, &here);
+        if let (Some(own), Ok(value)) = (&renderer.own, &record.value) {
+            parity.compare_record(&renderer, own, value, &here);
         }
         let lines = renderer.lines(record).unwrap_or_else(|error| {
             failed += 1;
@@ -117,6 +142,19 @@ struct Parity {
 const SHOWN: usize = 20;
 
 impl Parity {
+    fn compare_record(&mut self, renderer: &Renderer, own: &ModelTemplate, record: &Record, here: &str) {
+        match record {
+            Record::Conversation(conversation) => self.compare(renderer, own, conversation, here),
+            Record::Preference(preference) => {
+                for side in Side::BOTH {
+                    let here = format!("{here}: {}", side.as_str());
+                    self.compare(renderer, own, &preference.conversation(side), &here);
+                }
+            }
+            Record::Text(_) | Record::InputOutput(_) => {}
+        }
+    }
+
     fn compare(&mut self, renderer: &Renderer, own: &ModelTemplate, conversation: &Conversation, here: &str) {
         let Some(template) = &renderer.template else { return };
         // The stop token that training adds is not the template's.
@@ -141,41 +179,62 @@ impl Renderer {
     /// The lines of a record: one per sample.
     fn lines(&self, record: Located<Result<Record, toolsmith_prepare::Reason>>) -> Result<Vec<Line>, String> {
         let index = record.place.index;
+        let line = |sample, side, (text, encoded)| Line::Sample { index, sample, side, text, encoded };
         match record.value.map_err(|reason| reason.message)? {
             Record::Conversation(conversation) => {
-                let template = self.template.as_ref().ok_or("no --template is given")?;
-                let rendered = if self.options.for_training {
-                    template.samples(&conversation, &self.options)
-                } else {
-                    template.render(&conversation, &self.options).map(|rendered| vec![rendered])
-                };
-                let rendered = rendered.map_err(|error| error.to_string())?;
-                rendered
-                    .iter()
-                    .enumerate()
-                    .map(|(sample, rendered)| self.line(index, sample, rendered))
-                    .collect()
+                let samples = self.conversation(&conversation)?.into_iter().enumerate();
+                Ok(samples.map(|(sample, text)| line(sample, None, text)).collect())
             }
             Record::Text(text) => {
-                let Some(tokenizer) = &self.tokenizer else {
-                    return Ok(vec![Line::Text { index, sample: 0, text }]);
-                };
-                let mut input_ids = tokenizer.encode_text(&text).map_err(|error| error.to_string())?;
-                if self.options.for_training {
-                    input_ids.extend(self.eos);
+                let encoded = self.continued("", &text)?;
+                Ok(vec![line(0, None, (text, encoded))])
+            }
+            Record::InputOutput(InputOutput { prompt, response }) => {
+                let encoded = self.continued(&prompt, &response)?;
+                Ok(vec![line(0, None, (prompt + &response, encoded))])
+            }
+            Record::Preference(preference) => {
+                let mut lines = Vec::new();
+                for side in Side::BOTH {
+                    let samples = self.conversation(&preference.conversation(side));
+                    for text in samples.map_err(|error| format!("{}: {error}", side.as_str()))? {
+                        lines.push(line(lines.len(), Some(side.as_str()), text));
+                    }
                 }
-                let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
-                Ok(vec![Line::Encoded { index, sample: 0, text, input_ids, labels }])
+                Ok(lines)
             }
         }
     }
 
-    fn line(&self, index: usize, sample: usize, rendered: &Rendered) -> Result<Line, String> {
+    /// The samples of a conversation, each with its ids.
+    fn conversation(&self, conversation: &Conversation) -> Result<Vec<(String, Option<Ids>)>, String> {
+        let template = self.template.as_ref().ok_or("no --template is given")?;
+        if self.options.for_training {
+            let samples = template.samples(conversation, &self.options).map_err(|error| error.to_string())?;
+            return samples.iter().map(|sample| self.encoded(&sample.rendered)).collect();
+        }
+        let rendered = template.render(conversation, &self.options).map_err(|error| error.to_string())?;
+        Ok(vec![self.encoded(&rendered)?])
+    }
+
+    fn encoded(&self, rendered: &Rendered) -> Result<(String, Option<Ids>), String> {
         let text = rendered.text().to_owned();
-        let Some(tokenizer) = &self.tokenizer else {
-            return Ok(Line::Text { index, sample, text });
-        };
+        let Some(tokenizer) = &self.tokenizer else { return Ok((text, None)) };
         let encoded = tokenizer.encode(rendered).map_err(|error| error.to_string())?;
-        Ok(Line::Encoded { index, sample, text, input_ids: encoded.input_ids, labels: encoded.labels })
+        Ok((text, Some(Ids { input_ids: encoded.input_ids, labels: encoded.labels })))
+    }
+
+    /// An untrained beginning and a trained text after it, both without any template.
+    fn continued(&self, prompt: &str, text: &str) -> Result<Option<Ids>, String> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(None) };
+        let encode = |text: &str| tokenizer.encode_text(text).map_err(|error| error.to_string());
+        let mut input_ids = encode(prompt)?;
+        let mut labels = vec![IGNORE_INDEX; input_ids.len()];
+        input_ids.extend(encode(text)?);
+        if self.options.for_training {
+            input_ids.extend(self.eos);
+        }
+        labels.extend(input_ids[labels.len()..].iter().map(|id| id.cast_signed()));
+        Ok(Some(Ids { input_ids, labels }))
     }
 }

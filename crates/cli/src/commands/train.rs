@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
 use toolsmith_prepare::{
-    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, is_parquet, prepare_in_memory, read_prepared,
+    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_prepared, prepare_in_memory,
+    read_prepared,
 };
 use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
 
 use super::prepare::{FOUND_ERRORS, describe, pipeline_options, refused_text, total_bytes};
 use super::preview;
 use crate::args::TrainArgs;
+use crate::compat::{self, TemplateName};
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -56,16 +57,37 @@ pub(crate) fn run(
     let folder =
         ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
     let tokenizer = folder.tokenizer()?;
-    let template = folder.find_template(template, &tokenizer)?;
+    let compat = config
+        .compat
+        .map(|compat| compat::mode(compat, config.limits, template.as_ref(), &folder, &tokenizer))
+        .transpose()?;
+    let template = match &compat {
+        Some(_) => folder.native_template(&tokenizer),
+        None => {
+            let named = template.as_ref().map(TemplateName::ours).transpose()?;
+            folder.find_template(named, &tokenizer)?
+        }
+    };
+    let rendered_by = template.as_ref().filter(|_| compat.is_none());
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template: template.clone(),
-        own_template: folder.template_to_compare(template.as_ref(), &tokenizer),
-        format: named(config.format.as_deref())?,
+        own_template: folder.template_to_compare(rendered_by, &tokenizer),
         eos: folder.eos_id(&tokenizer),
-        max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
+        options: SampleOptions {
+            format: named(config.format.as_deref())?,
+            max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
+            truncation: config.truncate,
+            train_on: config.train_on,
+            part_weights: config.loss_weights,
+        },
+        compat,
     };
-    let options = PrepareOptions { skip_bad: config.skip_bad, pipeline: pipeline_options(threads) };
+    let options = PrepareOptions {
+        skip_bad: config.skip_bad,
+        pipeline: pipeline_options(threads),
+        ..PrepareOptions::default()
+    };
     let load = |files: &[String], what: &str, out: &mut dyn Write| {
         load_samples(files, what, &maker, &options, &folder, styles, out)
     };
@@ -145,10 +167,10 @@ fn load_samples(
     let mut samples = Vec::new();
     for name in files {
         let path = PathBuf::from(name);
-        if is_parquet(&path) {
+        if is_prepared(&path) {
             let prepared = read_prepared(&path)?;
             check_facts(&prepared.facts, &path, folder)?;
-            if let Some(limit) = maker.max_length {
+            if let Some(limit) = maker.options.max_length {
                 check_lengths(&prepared.rows, limit, &path)?;
             }
             append(&mut samples, &prepared.rows, &prepared.sources)?;
@@ -182,7 +204,11 @@ fn append(samples: &mut Vec<Sample>, rows: &Rows, sources: &[String]) -> anyhow:
     for row in rows.iter() {
         let source = sources.get(row.origin.source).map_or("", String::as_str);
         let name = format!("{source}:{}", row.origin.line);
-        samples.push(Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?);
+        let sample = Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?;
+        samples.push(match row.weights {
+            Some(weights) => sample.with_weights(weights.to_vec())?,
+            None => sample,
+        });
     }
     Ok(())
 }

@@ -22,11 +22,12 @@ use toolsmith_eval::Scores;
 use toolsmith_prepare::read_prepared;
 use toolsmith_synth::{DemoSizes, demo_dataset};
 
-use crate::args::{DemoArgs, FormatArgs, ModelArgs, PrepareArgs, SamplingArgs, TrainArgs};
+use crate::args::{DemoArgs, FormatArgs, ModelArgs, PrepareArgs, SampleArgs, SamplingArgs, TrainArgs};
 use crate::assistant::Assistant;
 use crate::commands::chat::{message_of, pending_call};
 use crate::commands::eval::{Evaluation, Reference, evaluate, read_references};
 use crate::commands::{prepare, preview, train};
+use crate::compat::CompatArgs;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -238,8 +239,9 @@ fn prepare_args(folder: &RunFolder) -> PrepareArgs {
         data: vec![folder.path("train.jsonl")],
         model: folder.text("base"),
         output: folder.path("train.parquet"),
-        format: FormatArgs { format: None, template: None },
-        max_length: None,
+        format: FormatArgs { format: None, dataset_info: None, template: None },
+        samples: SampleArgs::default(),
+        compat: CompatArgs::default(),
         skip_bad: false,
         json: false,
     }

@@ -5,8 +5,11 @@
 
 use std::path::PathBuf;
 
-use toolsmith_chat::data::SourceFormat;
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::compat::{Compat, Limits, llama_factory};
+use toolsmith_chat::data::{RecordFormat, TrainOn};
 use toolsmith_chat::template::TemplateName;
+use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 
 use super::TrainConfig;
@@ -55,6 +58,18 @@ pub const KEYS: &[&str] = &[
     "format",
     "template",
     "max_length",
+    "truncate",
+    "train_on",
+    "loss_weights",
+    "compat",
+    "max_input_length",
+    "max_output_length",
+    "max_seq_length",
+    "max_source_length",
+    "max_target_length",
+    "cutoff_len",
+    "mask_history",
+    "train_on_prompt",
     "skip_bad",
     "output_dir",
     "method",
@@ -83,6 +98,10 @@ pub const KEYS: &[&str] = &[
     "lora.lora_alpha",
     "lora.lora_dropout",
     "lora.target_modules",
+    "loss_weights.name",
+    "loss_weights.argument_key",
+    "loss_weights.argument_value",
+    "loss_weights.prose",
 ];
 
 #[derive(Clone, Copy)]
@@ -98,10 +117,22 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let files = "a path, or a list of paths";
     let data = top.required_texts("data", files);
     let eval_data = top.texts("eval_data", files);
-    let formats = SourceFormat::ALL.map(SourceFormat::as_str);
-    let format = top.name("format", &[&formats[..], &["text"]].concat());
-    let template = top.name("template", &TemplateName::all());
+    let format = top.name("format", &RecordFormat::names());
+    let compat = top.name("compat", &Compat::ALL.map(Compat::as_str)).and_then(|name| name.parse().ok());
+    let limits = if compat.is_some() { read_limits(&mut top) } else { Limits::default() };
+    let templates = match compat {
+        Some(Compat::LlamaFactory) => {
+            llama_factory::Template::ALL.map(llama_factory::Template::as_str).to_vec()
+        }
+        _ => TemplateName::all(),
+    };
+    let template = top.name("template", &templates);
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
+    let truncate =
+        top.choice("truncate", Truncation::default(), &Truncation::ALL.map(|way| (way.as_str(), way)));
+    let train_on =
+        top.choice("train_on", TrainOn::default(), &TrainOn::ALL.map(|choice| (choice.as_str(), choice)));
+    let loss_weights = top.inner("loss_weights").map(|group| read_loss_weights(group, top.issues()));
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
 
@@ -146,11 +177,31 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         format,
         template,
         max_length,
+        truncate,
+        train_on,
+        loss_weights,
+        compat,
+        limits,
         skip_bad,
         output_dir,
         method,
         save_dtype,
         run,
+    }
+}
+
+/// Keys that only a compatibility mode has; elsewhere they are unknown.
+fn read_limits(top: &mut Group<'_>) -> Limits {
+    let mut count = |key| top.count(key, 1, " of tokens").map(to_usize);
+    Limits {
+        max_input_length: count("max_input_length"),
+        max_output_length: count("max_output_length"),
+        max_seq_length: count("max_seq_length"),
+        max_source_length: count("max_source_length"),
+        max_target_length: count("max_target_length"),
+        cutoff_len: count("cutoff_len"),
+        mask_history: top.flag("mask_history", false),
+        train_on_prompt: top.flag("train_on_prompt", false),
     }
 }
 
@@ -169,6 +220,19 @@ fn read_lora(group: Option<(Place, Vec<(Entry, Entry)>)>, issues: &mut Vec<Issue
     };
     lora.finish(&[("rank", "did you mean lora.r?"), ("alpha", "did you mean lora.lora_alpha?")]);
     LoraConfig { r, lora_alpha, lora_dropout, target_modules }
+}
+
+fn read_loss_weights(group: (Place, Vec<(Entry, Entry)>), issues: &mut Vec<Issue>) -> PartWeights {
+    let mut weights = Group::new("loss_weights.", group.1, issues);
+    let mut weight = |key: &'static str| weights.number(key, 1.0, &NOT_NEGATIVE) as f32;
+    let read = PartWeights {
+        name: weight("name"),
+        argument_key: weight("argument_key"),
+        argument_value: weight("argument_value"),
+        prose: weight("prose"),
+    };
+    weights.finish(&[]);
+    read
 }
 
 fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {

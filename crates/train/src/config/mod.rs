@@ -11,6 +11,10 @@ mod keys;
 
 use std::path::PathBuf;
 
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::compat::{Compat, Limits};
+use toolsmith_chat::data::TrainOn;
+use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{TrainMethod, WeightType};
 
 pub use issue::{ConfigIssues, Issue, Place};
@@ -35,6 +39,16 @@ pub struct TrainConfig {
     pub template: Option<String>,
     /// Longest sample, in tokens.
     pub max_length: Option<usize>,
+    /// What becomes of longer ones.
+    pub truncate: Truncation,
+    /// Which answers are trained.
+    pub train_on: TrainOn,
+    /// What the parts of an answer count in the loss; `None` where all count the same.
+    pub loss_weights: Option<PartWeights>,
+    /// The earlier trainer whose samples are made, instead of toolsmith's own.
+    pub compat: Option<Compat>,
+    /// That trainer's limits.
+    pub limits: Limits,
     /// Whether bad samples are dropped and counted; without it, one bad sample stops the run before it starts.
     pub skip_bad: bool,
     /// Folder of the run.

@@ -9,7 +9,7 @@ use minijinja::value::Value;
 use super::dumps::{convert, value_of};
 use crate::data::{Conversation, Message, Role, ToolCall, ToolSpec};
 use crate::json::{Json, to_python};
-use crate::template::{RenderError, glm4};
+use crate::template::{RenderError, glm4_raw_argument};
 
 /// How a template wants its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Builder<'_> {
             self.push(vec![("role", Value::from(role)), ("content", content)]);
         }
         for (call_index, call) in message.tool_calls.iter().enumerate() {
-            let content = match glm4::raw_argument(&call.name, tools) {
+            let content = match glm4_raw_argument(&call.name, tools) {
                 None => to_python(&call.arguments),
                 Some(key) => call
                     .arguments

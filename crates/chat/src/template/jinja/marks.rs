@@ -126,6 +126,7 @@ pub(super) struct Found {
     pub(super) range: Range<usize>,
     /// Index of the message; `None` for tools.
     pub(super) message: Option<usize>,
+    pub(super) kind: Kind,
 }
 
 /// Sets marks, and finds them again.
@@ -135,7 +136,7 @@ pub(super) struct Marker<'a> {
     /// Characters that the conversation itself holds.
     taken: HashSet<char>,
     next: u32,
-    texts: Vec<(String, Option<usize>)>,
+    texts: Vec<(String, Option<usize>, Kind)>,
     /// For the marks in order: index of the text, place in it, and whether the next mark ends the same stretch.
     marks: Vec<Mark>,
     /// Whether a text stayed unmarked for want of characters.
@@ -210,7 +211,7 @@ impl<'a> Marker<'a> {
     }
 
     /// The text with marks in it; `None` where all characters are used up.
-    fn marked(&mut self, text: &str, message: Option<usize>) -> Option<String> {
+    fn marked(&mut self, text: &str, message: Option<usize>, kind: Kind) -> Option<String> {
         let (stretches, whole) = self.stretches_to_mark(text);
         let index = self.texts.len();
         let mut out = String::with_capacity(text.len() + 8 * stretches.len());
@@ -224,7 +225,7 @@ impl<'a> Marker<'a> {
             }
         }
         out.push_str(&text[written..]);
-        self.texts.push((text.to_owned(), message));
+        self.texts.push((text.to_owned(), message, kind));
         Some(out)
     }
 
@@ -267,13 +268,13 @@ impl<'a> Marker<'a> {
                 last += 1;
             }
             let (last_at, ends) = hits[last];
-            let (text, message) = &self.texts[first.text];
+            let (text, message, kind) = &self.texts[first.text];
             let floor = found.last().map_or(0, |found| found.range.end);
             let ceiling = hits.get(last + 1).map_or(plain.len(), |hit| hit.0);
             let start = first_at - common_end(&plain[floor..first_at], &text[..first.offset]);
             let end = last_at + common_start(&plain[last_at..ceiling], &text[ends.offset..]);
             if start < end {
-                found.push(Found { range: start..end, message: *message });
+                found.push(Found { range: start..end, message: *message, kind: *kind });
             }
             next = last + 1;
         }
@@ -324,7 +325,7 @@ impl Texts for Marker<'_> {
         if !wanted || text.trim().is_empty() {
             return Value::from(text);
         }
-        match self.marked(text, message) {
+        match self.marked(text, message, kind) {
             Some(marked) => Value::from(marked),
             None => {
                 self.exhausted |= !harmless;

@@ -21,12 +21,12 @@ use std::ops::Range;
 
 use minijinja::value::Value;
 
-use super::parse::StreamParser;
-use super::rendered::{PieceKind, Rendered, Writer};
-use super::{AssistantTurn, ModelFacts, RenderError, RenderOptions};
+use super::parse::{Offered, StreamParser};
+use super::rendered::{Part, PieceKind, Rendered, Writer};
+use super::{AssistantTurn, ModelFacts, RenderError, RenderOptions, TrainingSample, samples};
 use crate::data::{Conversation, ToolSpec};
 use crate::json::Json;
-use context::{Plain, Variables, variables};
+use context::{Kind, Plain, Variables, variables};
 use engine::{Engine, GENERATION};
 use habits::Habits;
 use marks::{Effort, Found, Marker, Surroundings};
@@ -116,20 +116,27 @@ impl ModelTemplate {
     }
 
     /// The samples to train a conversation by, see [`super::Template::samples`].
-    pub fn samples(
+    pub fn samples<'a>(
         &self,
-        conversation: &Conversation,
+        conversation: &'a Conversation,
         options: &RenderOptions,
-    ) -> Result<Vec<Rendered>, RenderError> {
-        let rewrites = self.habits.rewrites_history && !self.marks_generation;
-        super::samples::samples(&|turn| self.render(turn, options), rewrites, conversation, options)
+    ) -> Result<Vec<TrainingSample<'a>>, RenderError> {
+        let render = |conversation: &Conversation| self.render(conversation, options);
+        if self.habits.rewrites_history && !self.marks_generation && !options.add_generation_prompt {
+            return samples::by_turns(conversation, false, &render);
+        }
+        samples::whole(conversation, &render)
     }
 
     /// A parser for an answer that is still being written.
     pub fn stream_parser(&self, tools: Option<&[ToolSpec]>) -> StreamParser {
+        self.parser(Offered::new(tools))
+    }
+
+    fn parser(&self, offered: Offered) -> StreamParser {
         let thinks = ["<think>", "reasoning_content"].iter().any(|part| self.source.contains(part));
         let row = grammar::choose(&self.source, self.habits.shape);
-        let mut parser = StreamParser::new((row.grammar)(), thinks, tools);
+        let mut parser = StreamParser::new((row.grammar)(), thinks, offered);
         if self.habits.opens_thoughts {
             parser.push("<think>\n");
         }
@@ -138,7 +145,15 @@ impl ModelTemplate {
 
     /// Reads a whole answer, see [`super::Template::parse`].
     pub fn parse(&self, text: &str, tools: Option<&[ToolSpec]>) -> AssistantTurn {
-        self.stream_parser(tools).whole(text)
+        self.stream_parser(tools).read_whole(text)
+    }
+
+    /// Reads a whole answer to score it, see [`super::Template::parse_to_score`].
+    pub fn parse_to_score(&self, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
+        match self.marks_calls() {
+            true => self.parser(Offered::any_of(tools)).read_whole(text),
+            false => self.parse(text, Some(tools)),
+        }
     }
 
     /// The control tokens that end an answer, the one that training teaches first.
@@ -290,6 +305,12 @@ fn write(writer: &mut Writer, text: &str, found: &[Found], spans: &[Span]) {
         let span = spans.get(span).filter(|(range, _)| range.start <= start);
         writer.message = content.and_then(|found| found.message).or(span.map(|(_, message)| *message));
         writer.trained = span.is_some();
+        writer.part = match content.map(|found| found.kind) {
+            Some(Kind::Name) => Part::Name,
+            // Of a call, only the name is sure to be found.
+            Some(Kind::Other) => Part::Other,
+            Some(Kind::Said) | None => Part::Prose,
+        };
         let kind = if content.is_some() { PieceKind::Content } else { PieceKind::Structure };
         writer.write(kind, |out| out.push_str(&text[start..end]));
     }

@@ -4,22 +4,33 @@
 //! the text was cut. What cannot be read is data ([`MalformedToolCall`]), never an error. Time is linear in the text.
 //! One file per way of writing calls; families share them.
 
+mod arg_tags;
+mod bare_json;
+mod function_xml;
+mod json_call;
 mod name_line;
 mod offered;
+mod python_block;
+mod react;
 mod scanner;
+mod schema_types;
 mod sink;
 mod thinking;
 mod tool_call_tags;
 
 use serde::Serialize;
 
+pub(super) use arg_tags::ArgTags;
+pub(super) use bare_json::BareJson;
+pub(super) use function_xml::FunctionXml;
 pub(super) use name_line::NameLine;
-use offered::Offered;
+pub(super) use offered::Offered;
+pub(super) use react::React;
 use scanner::Scanner;
 use thinking::Thinking;
 pub(super) use tool_call_tags::ToolCallTags;
 
-use crate::data::{ToolCall, ToolSpec};
+use crate::data::ToolCall;
 
 /// An assistant's turn as it was generated.
 ///
@@ -87,6 +98,10 @@ pub struct StreamParser {
 pub(super) enum Grammar {
     ToolCallTags(ToolCallTags),
     NameLine(NameLine),
+    ArgTags(ArgTags),
+    FunctionXml(FunctionXml),
+    React(React),
+    BareJson(BareJson),
 }
 
 impl Grammar {
@@ -95,29 +110,31 @@ impl Grammar {
         match self {
             Self::ToolCallTags(grammar) => grammar.step(scanner, last),
             Self::NameLine(grammar) => grammar.step(scanner, last),
+            Self::ArgTags(grammar) => grammar.step(scanner, last),
+            Self::FunctionXml(grammar) => grammar.step(scanner, last),
+            Self::React(grammar) => grammar.step(scanner, last),
+            Self::BareJson(grammar) => grammar.step(scanner, last),
         }
     }
 
     /// The text is complete and every step was made.
     fn finish(&mut self, scanner: &mut Scanner) {
         match self {
-            Self::ToolCallTags(_) => {}
+            Self::ToolCallTags(_)
+            | Self::ArgTags(_)
+            | Self::FunctionXml(_)
+            | Self::React(_)
+            | Self::BareJson(_) => {}
             Self::NameLine(grammar) => grammar.finish(scanner),
         }
     }
 }
 
 impl StreamParser {
-    pub(super) fn new(grammar: Grammar, thinks: bool, tools: Option<&[ToolSpec]>) -> Self {
-        Self { scanner: Scanner::new(Offered::new(tools)), thinking: thinks.then(Thinking::new), grammar }
-    }
-
-    /// Reads a whole answer.
-    pub(super) fn whole(mut self, text: &str) -> AssistantTurn {
-        let mut turn = AssistantTurn::default();
-        turn.extend(self.push(text));
-        turn.extend(self.finish());
-        turn
+    pub(super) fn new(grammar: Grammar, thinks: bool, offered: Offered) -> Self {
+        let mut scanner = Scanner::new(offered);
+        scanner.calls_own_space(matches!(grammar, Grammar::FunctionXml(_)));
+        Self { scanner, thinking: thinks.then(Thinking::new), grammar }
     }
 
     /// Takes the next portion of text; returns what is certain by now.
@@ -132,6 +149,14 @@ impl StreamParser {
         self.read(true);
         self.grammar.finish(&mut self.scanner);
         self.scanner.finish()
+    }
+
+    /// Reads all of it at once.
+    pub(super) fn read_whole(mut self, text: &str) -> AssistantTurn {
+        let mut turn = AssistantTurn::default();
+        turn.extend(self.push(text));
+        turn.extend(self.finish());
+        turn
     }
 
     fn read(&mut self, last: bool) {

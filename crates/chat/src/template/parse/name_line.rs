@@ -1,25 +1,41 @@
-//! Calls as a line with the name and an object behind it, `name⏎{…}`, in segments that begin after `<|assistant|>`: GLM-4.
+//! Calls as a line with the name and the arguments behind it, in segments that begin after `<|assistant|>`: as an object,
+//! `name⏎{…}` (GLM-4), or as Python in a fenced block, `name⏎```python⏎tool_call(…)⏎```` (ChatGLM3).
 //!
 //! A call has no mark of its own. With a list of tools, its first line must be one of their names and an object must
 //! follow; then text after the object is content, and a broken object is malformed. Without a list, the first line
 //! must have no inner white space or sentence punctuation and the rest of the segment must be one complete object;
-//! anything else is text. Built-in tools take the rest of the segment raw. A stop token counts as one only at the end
-//! of the text, and `<|assistant|>` only where a call or a newline follows it.
+//! anything else is text. `tool_call(` marks a call, so there what breaks off is malformed with or without a list; the
+//! fence may be missing. Built-in tools take the rest of the segment raw. A stop token counts as one only at the end of
+//! the text, and `<|assistant|>` only where a call or a newline follows it.
+
+use std::ops::Range;
 
 use super::offered::Offered;
-use super::scanner::{Mark, Object, Scanner, begins_mark, leading_space, starts_with_mark, without_stops};
+use super::python_block::{self, Code};
+use super::scanner::{Mark, Object, Scanner, begins_mark, starts_with_mark, without_stops};
 use crate::data::ToolCall;
-use crate::json::{self, Json, JsonMap, ObjectScan};
-use crate::template::glm4::{ASSISTANT, OBSERVATION, USER};
+use crate::json::{self, CallScan, Json, JsonMap, ObjectScan};
+use crate::template::glm_turns::{ASSISTANT, BuiltIn, OBSERVATION, USER};
 
-const STOPS: [&str; 3] = [USER, OBSERVATION, "<|endoftext|>"];
-const MARKS: [&str; 4] = [ASSISTANT, STOPS[0], STOPS[1], STOPS[2]];
+const MARKS: [&str; 4] = [ASSISTANT, USER, OBSERVATION, "<|endoftext|>"];
+const MARKS_OF_CHATGLM3: [&str; 4] = [ASSISTANT, USER, OBSERVATION, "</s>"];
 /// A first line longer than this, and than any listed name, is no name.
 const LONGEST_NAME_LINE: usize = 256;
 
+/// How the arguments are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Body {
+    Object,
+    PythonBlock,
+}
+
 /// The grammar.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(in crate::template) struct NameLine {
+    body: Body,
+    built_in: BuiltIn,
+    /// `<|assistant|>` and the stop tokens.
+    marks: [&'static str; 4],
     /// A call of a built-in tool whose raw text goes on, by name and key.
     raw: Option<(String, &'static str)>,
     /// Bytes of the `<|assistant|>` at `at`; 0 at the beginning of the answer.
@@ -33,12 +49,14 @@ enum State {
     /// A segment begins; its first line is not complete.
     #[default]
     Head,
+    /// The first line was empty, and a space that the tokenizer wrote may follow.
+    Begun,
     /// The first line is a name; an object should follow.
     Named { name: String },
     /// The object goes on.
-    Object { name: String, object: usize, scan: ObjectScan },
-    /// The object is complete; what follows decides.
-    Complete { name: String, object: usize, end: usize },
+    Object { name: String, object: usize, scan: ArgumentScan },
+    /// The object is complete, and the end of the fence was seen or not; what follows decides.
+    Complete { name: String, object: usize, end: usize, fenced: bool },
     /// A listed name with a broken object: malformed up to the next segment.
     Broken { error: String },
     /// Text.
@@ -47,22 +65,47 @@ enum State {
     Stopped,
 }
 
+#[derive(Debug, Clone)]
+enum ArgumentScan {
+    Object(ObjectScan),
+    Call(CallScan),
+}
+
 /// The next state; `Err` where it has to wait for more text.
 type Next = Result<State, State>;
 
 impl NameLine {
+    /// Arguments as JSON objects.
+    pub(in crate::template) fn objects(built_in: BuiltIn) -> Self {
+        Self { body: Body::Object, built_in, marks: MARKS, raw: None, mark: 0, state: State::Head }
+    }
+
+    /// Arguments as Python literals in a fenced block.
+    pub(in crate::template) fn python_blocks(built_in: BuiltIn) -> Self {
+        Self { body: Body::PythonBlock, marks: MARKS_OF_CHATGLM3, ..Self::objects(built_in) }
+    }
+
     pub(super) fn step(&mut self, scanner: &mut Scanner, last: bool) -> bool {
         let next = match std::mem::take(&mut self.state) {
             State::Head => self.head(scanner, last),
             State::Named { name } => self.named(scanner, name, last),
-            State::Object { name, object, mut scan } => match scanner.object(object, &mut scan, last) {
-                Object::Open => Err(State::Object { name, object, scan }),
-                Object::Ends(end) => Ok(State::Complete { name, object, end }),
-                Object::Broken(error) => Ok(self.break_off(scanner, object, error)),
-            },
-            State::Complete { name, object, end } => self.complete(scanner, name, object, end, last),
+            State::Begun => begun(scanner, last),
+            State::Object { name, object, mut scan } => {
+                let found = match &mut scan {
+                    ArgumentScan::Object(scan) => scanner.object(object, scan, last),
+                    ArgumentScan::Call(scan) => scanner.object(object, scan, last),
+                };
+                match found {
+                    Object::Open => Err(State::Object { name, object, scan }),
+                    Object::Ends(end) => Ok(State::Complete { name, object, end, fenced: false }),
+                    Object::Broken(error) => Ok(self.break_off(scanner, object, error)),
+                }
+            }
+            State::Complete { name, object, end, fenced } => {
+                self.complete(scanner, name, object..end, fenced, last)
+            }
             State::Broken { error } => self.broken(scanner, error, last),
-            State::Text => match scanner.text_until(&MARKS, last) {
+            State::Text => match scanner.text_until(&self.marks, last) {
                 Some(ASSISTANT) => {
                     self.mark = ASSISTANT.len();
                     Ok(State::Head)
@@ -70,7 +113,7 @@ impl NameLine {
                 Some(_) => Ok(State::Stopped),
                 None => Err(State::Text),
             },
-            State::Stopped if scanner.only_stops_follow(&STOPS, last) => Err(State::Stopped),
+            State::Stopped if scanner.only_stops_follow(&self.marks[1..], last) => Err(State::Stopped),
             State::Stopped => Ok(State::Text),
         };
         let goes_on = next.is_ok();
@@ -91,6 +134,10 @@ impl NameLine {
     fn close_raw(&mut self, scanner: &mut Scanner) {
         if let Some((name, key)) = self.raw.take() {
             let text = scanner.capture.take().unwrap_or_default();
+            let text = match self.body {
+                Body::Object => text,
+                Body::PythonBlock => python_block::without_fence(&text).to_owned(),
+            };
             let mut arguments = JsonMap::new();
             arguments.insert(key.to_owned(), Json::String(text));
             scanner.call(Ok(ToolCall::new(name, Json::Object(arguments))), "");
@@ -117,16 +164,17 @@ impl NameLine {
             if self.mark > 0 {
                 scanner.new_segment();
             }
-            scanner.at = if has_spaces { start } else { start + 1 };
+            let in_block = self.body == Body::PythonBlock;
+            scanner.at = if has_spaces && !in_block { start } else { start + newline + 1 };
             scanner.look = scanner.at;
-            return Ok(State::Text);
+            return Ok(if in_block { State::Begun } else { State::Text });
         }
         if !is_name(name, &scanner.offered) {
             return Ok(self.prose(scanner));
         }
         let name = name.to_owned();
         scanner.look = start + newline + 1;
-        let Some(key) = scanner.offered.raw_key(&name) else {
+        let Some(key) = scanner.offered.raw_key(&name, self.built_in) else {
             return Ok(State::Named { name });
         };
         self.close_raw(scanner);
@@ -139,18 +187,26 @@ impl NameLine {
 
     fn named(&self, scanner: &mut Scanner, name: String, last: bool) -> Next {
         scanner.look_past_space();
+        let object = scanner.look - scanner.at;
+        if self.body == Body::PythonBlock {
+            return match python_block::arguments(scanner.tail(), last) {
+                Code::Wait => Err(State::Named { name }),
+                Code::None => Ok(self.prose(scanner)),
+                Code::Begins(offset) => {
+                    let scan = ArgumentScan::Call(CallScan::new());
+                    Ok(State::Object { name, object: object + offset, scan })
+                }
+            };
+        }
         match scanner.tail().as_bytes().first() {
-            Some(b'{') => {
-                let object = scanner.look - scanner.at;
-                Ok(State::Object { name, object, scan: ObjectScan::new() })
-            }
+            Some(b'{') => Ok(State::Object { name, object, scan: ArgumentScan::Object(ObjectScan::new()) }),
             None if !last => Err(State::Named { name }),
             _ => Ok(self.prose(scanner)),
         }
     }
 
     fn break_off(&self, scanner: &mut Scanner, object: usize, error: String) -> State {
-        if !scanner.offered.is_listed() {
+        if !scanner.offered.is_listed() && self.body == Body::Object {
             return self.prose(scanner);
         }
         scanner.look = scanner.at + object;
@@ -161,28 +217,42 @@ impl NameLine {
         &mut self,
         scanner: &mut Scanner,
         name: String,
-        object: usize,
-        end: usize,
+        Range { start: object, end }: Range<usize>,
+        mut fenced: bool,
         last: bool,
     ) -> Next {
-        let after = scanner.look + leading_space(scanner.tail());
-        let tail = &scanner.text[after..];
-        if !last && (tail.is_empty() || begins_mark(tail, &MARKS)) {
-            scanner.look = after;
-            return Err(State::Complete { name, object, end });
+        scanner.look_past_space();
+        if self.body == Body::PythonBlock && !fenced {
+            let Some(fence) = python_block::fence_end(scanner.tail(), last) else {
+                return Err(State::Complete { name, object, end, fenced });
+            };
+            fenced = fence > 0;
+            scanner.look += fence;
+            scanner.look_past_space();
         }
-        let ends_segment = tail.is_empty() || starts_with_mark(tail, &MARKS).is_some();
-        if !ends_segment && !scanner.offered.is_listed() {
+        let after = scanner.look;
+        let tail = scanner.tail();
+        if !last && (tail.is_empty() || begins_mark(tail, &self.marks)) {
+            return Err(State::Complete { name, object, end, fenced });
+        }
+        let ends_segment = tail.is_empty() || starts_with_mark(tail, &self.marks).is_some();
+        if !ends_segment && !scanner.offered.is_listed() && self.body == Body::Object {
             return Ok(self.prose(scanner));
         }
-        let arguments = match json::parse(&scanner.rest()[object..end]) {
+        let text = &scanner.rest()[object..end];
+        let read = match self.body {
+            Body::Object => json::parse(text).map_err(|error| format!("not JSON: {error}")),
+            Body::PythonBlock => python_block::read(text),
+        };
+        let arguments = match read {
             Ok(arguments) => arguments,
-            Err(error) => return Ok(self.break_off(scanner, object, format!("not JSON: {error}"))),
+            Err(error) => return Ok(self.break_off(scanner, object, error)),
         };
         self.close_raw(scanner);
         scanner.call_begins(false);
         scanner.call(Ok(ToolCall::new(name, arguments)), "");
-        scanner.at = if ends_segment { after } else { scanner.at + end };
+        // Text behind the call begins where its object or its fence ends.
+        scanner.at = if ends_segment || fenced { after } else { scanner.at + end };
         scanner.look = scanner.at;
         Ok(State::Text)
     }
@@ -196,12 +266,21 @@ impl NameLine {
         self.close_raw(scanner);
         scanner.call_begins(false);
         let raw_text = &scanner.text[scanner.at + self.mark..end];
-        let raw_text = without_stops(raw_text, &STOPS).trim_end().to_owned();
+        let raw_text = without_stops(raw_text, &self.marks[1..]).trim_end().to_owned();
         scanner.call(Err(error), &raw_text);
         scanner.at = end;
         scanner.look = end;
         Ok(State::Text)
     }
+}
+
+/// Behind an empty first line: the space that the tokenizer writes where a text begins is no part of it.
+fn begun(scanner: &mut Scanner, last: bool) -> Next {
+    if scanner.rest().is_empty() && !last {
+        return Err(State::Begun);
+    }
+    scanner.skip(usize::from(scanner.rest().starts_with(' ')));
+    Ok(State::Text)
 }
 
 fn is_name(name: &str, offered: &Offered) -> bool {
@@ -222,13 +301,13 @@ fn may_become_name(line: &str, offered: &Offered) -> bool {
 }
 
 /// Whether a first line can be a tool's name where no list says so.
-fn looks_like_name(name: &str) -> bool {
+pub(super) fn looks_like_name(name: &str) -> bool {
     name.chars().all(may_stand_in_name)
         && name.chars().any(char::is_alphanumeric)
         && !name.ends_with(['.', ':'])
 }
 
-fn may_stand_in_name(c: char) -> bool {
+pub(super) fn may_stand_in_name(c: char) -> bool {
     const SENTENCE: &str = ",;!?。，；：！？、…·「」『』“”‘’（）《》【】";
     const OTHER: &str = "\"'`()[]{}<>|";
     !c.is_whitespace() && !c.is_control() && !SENTENCE.contains(c) && !OTHER.contains(c)

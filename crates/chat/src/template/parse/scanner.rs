@@ -7,7 +7,7 @@ use super::offered::Offered;
 use super::sink::Sink;
 use super::{MalformedToolCall, ParseEvent};
 use crate::data::ToolCall;
-use crate::json::{ObjectScan, ScanState};
+use crate::json::{Scan, ScanState};
 
 /// Text on its way to events.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(super) struct Scanner {
     pub(super) look: usize,
     /// Text goes here and not out as content, where a grammar wants it.
     pub(super) capture: Option<String>,
+    /// How many bytes were let go.
+    let_go: usize,
     sink: Sink,
     events: Vec<ParseEvent>,
 }
@@ -42,9 +44,15 @@ impl Scanner {
             at: 0,
             look: 0,
             capture: None,
+            let_go: 0,
             sink: Sink::new(),
             events: Vec::new(),
         }
+    }
+
+    /// Whether all white space before a call is the format's.
+    pub(super) fn calls_own_space(&mut self, own: bool) {
+        self.sink.calls_own_space = own;
     }
 
     pub(super) fn push(&mut self, text: &str) {
@@ -56,6 +64,7 @@ impl Scanner {
         if self.at > self.text.len() / 2 {
             self.text.drain(..self.at);
             self.look -= self.at;
+            self.let_go += self.at;
             self.at = 0;
         }
         std::mem::take(&mut self.events)
@@ -74,6 +83,11 @@ impl Scanner {
     /// What was not looked at.
     pub(super) fn tail(&self) -> &str {
         &self.text[self.look..]
+    }
+
+    /// A place in `text`, counted from the beginning of the answer.
+    pub(super) fn absolute(&self, place: usize) -> usize {
+        self.let_go + place
     }
 
     /// Settles this many bytes without a word.
@@ -181,13 +195,15 @@ impl Scanner {
         }
     }
 
-    /// Looks for the end of the object that begins `object` bytes behind `at`; behind it, if there is one.
-    pub(super) fn object(&mut self, object: usize, scan: &mut ObjectScan, last: bool) -> Object {
+    /// Looks for the end of what begins `object` bytes behind `at`; behind it, if there is one.
+    pub(super) fn object<S: Scan>(&mut self, object: usize, scan: &mut S, last: bool) -> Object {
         let from = self.at + object + scan.scanned();
         match scan.push(&self.text.as_bytes()[from..]) {
             ScanState::Open if !last => Object::Open,
             ScanState::Open => Object::Broken("the text ends inside the call".to_owned()),
-            ScanState::Broken(at) => Object::Broken(format!("not JSON from byte {at} of the object on")),
+            ScanState::Broken(at) => {
+                Object::Broken(format!("not {} from byte {at} of the {} on", S::WRITTEN_IN, S::WHAT))
+            }
             ScanState::Complete(length) => {
                 self.look = self.at + object + length;
                 Object::Ends(object + length)

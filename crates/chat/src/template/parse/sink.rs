@@ -16,11 +16,13 @@ pub(super) struct Sink {
     any: bool,
     /// Whether there was a call.
     calls: bool,
+    /// Whether the format writes texts before calls without the white space at their end.
+    pub(super) calls_own_space: bool,
 }
 
 impl Sink {
     pub(super) fn new() -> Self {
-        Self { held: String::new(), in_gap: true, any: false, calls: false }
+        Self { held: String::new(), in_gap: true, any: false, calls: false, calls_own_space: false }
     }
 
     /// Text that follows what came before.
@@ -71,13 +73,17 @@ impl Sink {
 
     fn flow(&mut self, text: &str, events: &mut Vec<ParseEvent>) {
         self.held.push_str(text);
-        if self.held.ends_with('\n') {
-            self.held.pop();
-            self.send(events);
-            self.held.push('\n');
+        let kept = if self.calls_own_space {
+            if text.trim_end().is_empty() {
+                return;
+            }
+            self.held.trim_end().len()
         } else {
-            self.send(events);
-        }
+            self.held.strip_suffix('\n').unwrap_or(&self.held).len()
+        };
+        let space = self.held.split_off(kept);
+        self.send(events);
+        self.held = space;
     }
 
     fn send(&mut self, events: &mut Vec<ParseEvent>) {

@@ -122,7 +122,7 @@ fn broken(scanner: &mut Scanner, error: String, last: bool) -> Next {
     Ok(State::Text)
 }
 
-fn read_call(text: &str, offered: &Offered) -> Result<ToolCall, String> {
+pub(super) fn read_call(text: &str, offered: &Offered) -> Result<ToolCall, String> {
     const EXPECTED: &str = "expected {\"name\": …, \"arguments\": {…}}";
     let mut call = match json::parse(text) {
         Ok(Json::Object(call)) => call,

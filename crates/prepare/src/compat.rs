@@ -1,0 +1,42 @@
+//! Samples as an earlier trainer made them, in place of our own.
+//!
+//! In: a record's bytes and the [`Mode`]. Out: its samples, or the reason why the trainer had none. What `check` would
+//! refuse is only warned about here, since the trainer kept it.
+
+use toolsmith_chat::check;
+use toolsmith_chat::compat::{CompatError, Mode};
+use toolsmith_chat::tokens::ChatTokenizer;
+
+use crate::record;
+use crate::{Accepted, Place, Reason, RecordFormat, Sample};
+
+pub(crate) fn samples(
+    tokenizer: &ChatTokenizer,
+    mode: &Mode,
+    bytes: &[u8],
+    place: Place,
+    format: Option<&RecordFormat>,
+) -> Result<Accepted, Vec<Reason>> {
+    let json = record::parse(bytes, place).map_err(|reason| vec![reason])?;
+    let format = match format {
+        Some(RecordFormat::Conversation(format)) => Some(*format),
+        _ => None,
+    };
+    let encoded = mode.encode(json, format, tokenizer).map_err(|error| {
+        let code = match error {
+            CompatError::Data(_) => "shape",
+            CompatError::Tokenizer(_) | CompatError::NoControlToken { .. } => "tokenizer",
+            _ => "compat",
+        };
+        vec![Reason::new(code, error.to_string())]
+    })?;
+    let mut accepted = Accepted { samples: Vec::with_capacity(encoded.len()), ..Accepted::default() };
+    for sample in encoded {
+        let findings = check::check_encoded(&sample);
+        accepted
+            .warnings
+            .extend(findings.iter().map(|finding| Reason::new(finding.code.as_str(), finding.to_string())));
+        accepted.samples.push(Sample { input_ids: sample.input_ids, labels: sample.labels, weights: None });
+    }
+    Ok(accepted)
+}
