@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares what `toolsmith render` printed with transformers' apply_chat_template, text and ids, record by record.
+"""Compares what `toolsmith render` printed with transformers' apply_chat_template, text and ids, record by record: what
+a native family prints, or (`--template jinja`) the model's own template.
 
 Pinned: Python 3.11, transformers 5.23.0, tokenizers 0.23.3, jinja2 3.1.6.
 
@@ -69,10 +70,10 @@ def from_sharegpt(record):
     return messages, tools
 
 
-def to_glm4(messages, tools):
-    """GLM-4's template takes tools in the system message and one message a call."""
+def to_glm4(messages, tools, tools_inside):
+    """GLM-4's template takes one message a call and, in GLM-4-9B's, tools in the system message."""
     out = []
-    if tools is not None:
+    if tools is not None and tools_inside:
         system = messages and messages[0]["role"] == "system"
         out.append({"role": "system", "content": messages[0]["content"] if system else "", "tools": tools})
         messages = messages[1:] if system else messages
@@ -80,8 +81,8 @@ def to_glm4(messages, tools):
         if message["role"] == "tool":
             out.append({"role": "observation", "content": message["content"]})
             continue
-        if message.get("content"):
-            out.append({"role": message["role"], "content": message["content"]})
+        if message.get("content") or not message.get("tool_calls"):
+            out.append({"role": message["role"], "content": message.get("content") or ""})
         for call in message.get("tool_calls", []):
             function = call["function"]
             arguments = json.dumps(function["arguments"], ensure_ascii=False)
@@ -91,10 +92,11 @@ def to_glm4(messages, tools):
 
 def load(folder):
     folder = pathlib.Path(folder)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     jinja = folder / "chat_template.jinja"
-    config = folder / "tokenizer_config.json"
-    tokenizer.chat_template = jinja.read_text() if jinja.exists() else json.loads(config.read_text())["chat_template"]
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    named = {key: value for key, value in config.items() if key.endswith("_token") and isinstance(value, str)}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **named)
+    tokenizer.chat_template = jinja.read_text() if jinja.exists() else config["chat_template"]
     return tokenizer
 
 
@@ -123,7 +125,8 @@ def main():
     parser.add_argument("--add-generation-prompt", action="store_true")
     options = parser.parse_args()
     tokenizer = load(options.model)
-    glm4 = "[gMASK]<sop>" in tokenizer.chat_template
+    glm4 = "metadata" in tokenizer.chat_template and "tool_calls" not in tokenizer.chat_template
+    tools_inside = "['tools']" in tokenizer.chat_template
     added = [token.content for token in tokenizer.added_tokens_decoder.values()]
     rendered = [json.loads(line) for line in pathlib.Path(options.rendered).read_text().splitlines()]
     data = records(options.data)
@@ -137,7 +140,7 @@ def main():
         else:
             messages, tools = from_openai(record) if "messages" in record else from_sharegpt(record)
             if glm4:
-                messages, tools = to_glm4(messages, tools), None
+                messages, tools = to_glm4(messages, tools, tools_inside), None if tools_inside else tools
         arguments = {"tools": tools, "add_generation_prompt": options.add_generation_prompt}
         try:
             text = tokenizer.apply_chat_template(messages, tokenize=False, **arguments)

@@ -8,11 +8,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use toolsmith_chat::batch::Truncation;
 use toolsmith_chat::data::TrainOn;
 use toolsmith_chat::data::convert::RawFormat;
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_prepare::{RecordFormat, SampleOptions};
 
-use crate::compat::{CompatArgs, TemplateName};
+use crate::compat::{self, CompatArgs};
 
 /// Fine-tune language models to call tools: prepare, look, train, talk, score.
 #[derive(Debug, Parser)]
@@ -147,15 +147,16 @@ pub(crate) struct FormatArgs {
     /// LLaMA-Factory's dataset_info.json; DATA then names data sets in it, not files
     #[arg(long, value_name = "FILE", conflicts_with = "format")]
     pub(crate) dataset_info: Option<PathBuf>,
-    /// Chat template, such as qwen2.5 (an unknown name lists them) [default: recognised from the model's files]
+    /// Chat template, such as qwen2.5 (an unknown name lists them), or jinja for the model's own [default: recognised from
+    /// the model's files]
     #[arg(long, value_name = "NAME")]
-    pub(crate) template: Option<TemplateName>,
+    pub(crate) template: Option<compat::TemplateName>,
 }
 
 impl FormatArgs {
     /// The template named, which must be one of toolsmith's own.
-    pub(crate) fn template(&self) -> anyhow::Result<Option<Template>> {
-        self.template.as_ref().map(TemplateName::ours).transpose()
+    pub(crate) fn template(&self) -> anyhow::Result<Option<TemplateName>> {
+        self.template.as_ref().map(compat::TemplateName::ours).transpose()
     }
 }
 
@@ -235,6 +236,9 @@ pub(crate) struct RenderArgs {
     /// Render for answers without thoughts, in families that leave the choice (Qwen3, GLM-4.5)
     #[arg(long)]
     pub(crate) no_thinking: bool,
+    /// Compare each text with what the model's own chat template prints; differences are shown and counted
+    #[arg(long, requires = "model", conflicts_with = "compat")]
+    pub(crate) verify: bool,
     /// Which trainer is repeated.
     #[command(flatten)]
     pub(crate) compat: CompatArgs,
@@ -243,9 +247,13 @@ pub(crate) struct RenderArgs {
 /// `parse`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ParseArgs {
-    /// Chat template the text was generated with, such as qwen2.5 (an unknown name lists them)
-    #[arg(long, value_name = "NAME")]
-    pub(crate) template: Template,
+    /// Chat template the text was generated with, such as qwen2.5 (an unknown name lists them), or jinja for that of
+    /// --model
+    #[arg(long, value_name = "NAME", required_unless_present = "model")]
+    pub(crate) template: Option<TemplateName>,
+    /// Model folder or Hugging Face id; its own chat template tells how calls are written
+    #[arg(long, value_name = "DIR|ID")]
+    pub(crate) model: Option<String>,
     /// JSON file with the tools that were offered; a call must then name one of them
     #[arg(long, value_name = "FILE")]
     pub(crate) tools: Option<PathBuf>,
@@ -368,9 +376,10 @@ pub(crate) struct ChatArgs {
     /// Which model answers.
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Chat template, such as qwen2.5 (an unknown name lists them) [default: recognised from the model's files]
+    /// Chat template, such as qwen2.5 (an unknown name lists them), or jinja for the model's own [default: recognised from
+    /// the model's files]
     #[arg(long, value_name = "NAME")]
-    pub(crate) template: Option<Template>,
+    pub(crate) template: Option<TemplateName>,
     /// JSON file with the tools to offer, as in OpenAI's API
     #[arg(long, value_name = "FILE")]
     pub(crate) tools: Option<PathBuf>,

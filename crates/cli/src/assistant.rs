@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::Value as Json;
 use toolsmith_chat::data::Conversation;
-use toolsmith_chat::template::{AssistantTurn, ParseEvent, RenderOptions, Template};
+use toolsmith_chat::template::{
+    AssistantTurn, ChatTemplate, ParseEvent, RenderOptions, Template, TemplateName,
+};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, Generated, GenerationOptions, StopReason, generate};
@@ -23,7 +25,7 @@ pub(crate) struct Assistant {
     /// Its tokenizer.
     pub(crate) tokenizer: ChatTokenizer,
     /// Its chat format, where it is known.
-    pub(crate) template: Option<Template>,
+    pub(crate) template: Option<ChatTemplate>,
     /// Ids that end an answer.
     pub(crate) stop_ids: Vec<u32>,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Answer {
 
 impl Assistant {
     /// Loads model and adapter. The adapter's own tokenizer and template files, where it has them, go before the base's.
-    pub(crate) fn load(args: &ModelArgs, template: Option<Template>) -> anyhow::Result<Self> {
+    pub(crate) fn load(args: &ModelArgs, template: Option<TemplateName>) -> anyhow::Result<Self> {
         let adapter = args.adapter.as_deref().map(adapter_folder).transpose()?;
         let base = match (&adapter, args.model.as_str()) {
             (Some(adapter), "") => base_of(adapter)?,
@@ -58,8 +60,8 @@ impl Assistant {
             files = folder.overlaid_with(adapter)?;
         }
         let tokenizer = files.tokenizer()?;
-        let template = files.find_template(template, &tokenizer);
-        let stop_ids = files.stop_ids(template, &tokenizer);
+        let template = files.find_template(template, &tokenizer)?;
+        let stop_ids = files.stop_ids(template.as_ref(), &tokenizer);
         let mut decoder = Decoder::load(&folder.path, CpuDevice::new())?;
         if let Some(adapter) = &adapter {
             decoder.load_adapter(adapter)?;
@@ -69,10 +71,10 @@ impl Assistant {
     }
 
     /// The chat template, which answering needs.
-    pub(crate) fn template(&self) -> anyhow::Result<Template> {
-        self.template.with_context(|| {
+    pub(crate) fn template(&self) -> anyhow::Result<&ChatTemplate> {
+        self.template.as_ref().with_context(|| {
             format!(
-                "the model's chat template is not one that is known here. Name the one it was trained with: --template {}",
+                "the model's files hold no chat template. Name the one it was trained with: --template {}",
                 Template::ALL.map(Template::as_str).join(" or --template ")
             )
         })

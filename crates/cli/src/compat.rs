@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use toolsmith_chat::compat::llama_factory::{self, ToolFormat};
 use toolsmith_chat::compat::{ArrowSchema, Compat, Limits, Mode};
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::record;
 
@@ -185,19 +185,19 @@ fn llama_factory_template(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TemplateName {
     name: String,
-    ours: Option<Template>,
+    ours: Option<template::TemplateName>,
     llama_factory: Option<llama_factory::Template>,
 }
 
 impl TemplateName {
     /// The template of toolsmith's own that has this name.
-    pub(crate) fn ours(&self) -> anyhow::Result<Template> {
+    pub(crate) fn ours(&self) -> anyhow::Result<template::TemplateName> {
         match self.ours {
             Some(template) => Ok(template),
             None => bail!(
                 "--template {} is LLaMA-Factory's, for --compat llama-factory; without it there are {}",
                 self.name,
-                Template::ALL.map(Template::as_str).join(", ")
+                template::TemplateName::all().join(", ")
             ),
         }
     }
@@ -207,7 +207,7 @@ impl FromStr for TemplateName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let ours = name.parse::<Template>();
+        let ours = name.parse::<template::TemplateName>();
         let llama_factory = name.parse::<llama_factory::Template>();
         match (&ours, &llama_factory) {
             (Err(ours), Err(theirs)) => Err(format!("{ours}; with --compat llama-factory, {theirs}")),

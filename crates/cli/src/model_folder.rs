@@ -6,13 +6,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json, json};
-use toolsmith_chat::template::{ModelFacts, Template};
+use toolsmith_chat::template::{ChatTemplate, LocalTime, ModelFacts, ModelTemplate, Template, TemplateName};
 use toolsmith_chat::tokens::ChatTokenizer;
 
 use crate::hub::{self, Need};
+use crate::terminal;
 
 /// Files that travel with weights so that a server finds the tokenizer and chat template beside them.
 const COMPANIONS: [&str; 10] = [
@@ -128,38 +131,91 @@ impl ModelFolder {
         format!("{hash:016x}")
     }
 
-    /// The chat template: the one named, or the one the model's files name.
+    /// The chat template: the one named, or the one the model's files name or hold.
     pub(crate) fn template(
         &self,
-        named: Option<Template>,
+        named: Option<TemplateName>,
         tokenizer: &ChatTokenizer,
-    ) -> anyhow::Result<Template> {
-        self.find_template(named, tokenizer).with_context(|| {
+    ) -> anyhow::Result<ChatTemplate> {
+        self.find_template(named, tokenizer)?.with_context(|| {
             format!(
-                "{}: the model's chat template is not one that is known here. \
-                 Name the one it was trained with: --template {}",
+                "{}: the model's files hold no chat template. Name the one it was trained with: --template {}",
                 self.path.display(),
                 Template::ALL.map(Template::as_str).join(" or --template ")
             )
         })
     }
 
-    /// The same, where a model without a known template will do too (plain text).
+    /// The same, where a model without a template will do too (plain text).
     pub(crate) fn find_template(
         &self,
-        named: Option<Template>,
+        named: Option<TemplateName>,
         tokenizer: &ChatTokenizer,
-    ) -> Option<Template> {
-        named.or_else(|| {
-            let added = tokenizer.added_tokens().map(str::to_owned).collect();
-            let facts = ModelFacts::new(
-                self.config.as_ref(),
-                self.tokenizer_config.as_ref(),
-                self.chat_template.as_deref(),
-                added,
-            );
-            Template::recognise(&facts)
+    ) -> anyhow::Result<Option<ChatTemplate>> {
+        let facts = self.facts(tokenizer);
+        let recognised = || Template::recognise(&facts).map(TemplateName::Native);
+        match named.or_else(recognised) {
+            Some(TemplateName::Native(template)) => Ok(Some(template.into())),
+            Some(TemplateName::Jinja) => {
+                let template = self.compile(&facts)?;
+                Ok(Some(ChatTemplate::Model(Arc::new(template))))
+            }
+            None if facts.chat_template.is_none() => Ok(None),
+            None => {
+                let template = self.compile(&facts)?;
+                terminal::say(format_args!(
+                    "{}: no native format is known for this model; its own chat template is used ({})",
+                    self.path.display(),
+                    TemplateName::Jinja
+                ));
+                Ok(Some(ChatTemplate::Model(Arc::new(template))))
+            }
+        }
+    }
+
+    /// The native format that the model's files name; their own template is not looked at beyond that.
+    pub(crate) fn native_template(&self, tokenizer: &ChatTokenizer) -> Option<ChatTemplate> {
+        Template::recognise(&self.facts(tokenizer)).map(ChatTemplate::Native)
+    }
+
+    /// The chat template in the model's files, to compare with; `None` where there is none.
+    pub(crate) fn own_template(
+        &self,
+        tokenizer: &ChatTokenizer,
+    ) -> anyhow::Result<Option<Arc<ModelTemplate>>> {
+        let facts = self.facts(tokenizer);
+        facts.chat_template.is_some().then(|| self.compile(&facts).map(Arc::new)).transpose()
+    }
+
+    /// The same beside a native format in use; a template that is no Jinja is said and let be.
+    pub(crate) fn template_to_compare(
+        &self,
+        template: Option<&ChatTemplate>,
+        tokenizer: &ChatTokenizer,
+    ) -> Option<Arc<ModelTemplate>> {
+        template?.native()?;
+        self.own_template(tokenizer).unwrap_or_else(|error| {
+            terminal::say(format_args!(
+                "warning: not compared with the model's own chat template: {error:#}"
+            ));
+            None
         })
+    }
+
+    fn compile(&self, facts: &ModelFacts) -> anyhow::Result<ModelTemplate> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        let now = now.and_then(|now| i64::try_from(now.as_secs()).ok()).map(LocalTime::from_unix_secs);
+        ModelTemplate::new(facts, now, None).with_context(|| self.path.display().to_string())
+    }
+
+    fn facts(&self, tokenizer: &ChatTokenizer) -> ModelFacts {
+        let added = tokenizer.added_tokens().map(str::to_owned).collect();
+        ModelFacts::new(
+            self.config.as_ref(),
+            self.tokenizer_config.as_ref(),
+            self.chat_template.as_deref(),
+            added,
+        )
     }
 
     /// The token that ends a text.
@@ -177,8 +233,8 @@ impl ModelFolder {
     }
 
     /// Ids that end generation. With a template: its stop tokens first, in their order; then what the files say.
-    pub(crate) fn stop_ids(&self, template: Option<Template>, tokenizer: &ChatTokenizer) -> Vec<u32> {
-        let names = template.map_or(&[][..], Template::stop_tokens);
+    pub(crate) fn stop_ids(&self, template: Option<&ChatTemplate>, tokenizer: &ChatTokenizer) -> Vec<u32> {
+        let names = template.map(ChatTemplate::stop_tokens).unwrap_or_default();
         let mut ids: Vec<u32> = names.iter().filter_map(|name| tokenizer.token_to_id(name)).collect();
         ids.extend(self.configured_eos());
         ids.extend(self.eos_id(tokenizer));
@@ -209,7 +265,7 @@ impl ModelFolder {
     pub(crate) fn complete(
         &self,
         folder: &Path,
-        template: Option<Template>,
+        template: Option<&ChatTemplate>,
         tokenizer: &ChatTokenizer,
     ) -> io::Result<()> {
         for name in COMPANIONS {
@@ -224,7 +280,7 @@ impl ModelFolder {
         fs::write(folder.join("generation_config.json"), text + "\n")
     }
 
-    fn generation_config_with(&self, template: Option<Template>, tokenizer: &ChatTokenizer) -> Json {
+    fn generation_config_with(&self, template: Option<&ChatTemplate>, tokenizer: &ChatTokenizer) -> Json {
         let mut entries = match &self.generation_config {
             Some(Json::Object(entries)) => entries.clone(),
             _ => Map::new(),

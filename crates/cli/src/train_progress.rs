@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use indicatif::ProgressBar;
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template::ChatTemplate;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_train::{Event, Observer, StepMetrics};
 
@@ -20,7 +20,7 @@ const LINES: u64 = 20;
 /// Shows a run and completes its folders.
 pub(crate) struct TrainProgress<'a> {
     folder: &'a ModelFolder,
-    template: Option<Template>,
+    template: Option<&'a ChatTemplate>,
     tokenizer: &'a ChatTokenizer,
     terminal: bool,
     bar: Option<ProgressBar>,
@@ -31,7 +31,7 @@ impl<'a> TrainProgress<'a> {
     /// For a run that starts from `folder`; `terminal` tells whether a bar can be drawn.
     pub(crate) fn new(
         folder: &'a ModelFolder,
-        template: Option<Template>,
+        template: Option<&'a ChatTemplate>,
         tokenizer: &'a ChatTokenizer,
         terminal: bool,
     ) -> Self {

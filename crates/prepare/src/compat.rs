@@ -30,7 +30,7 @@ pub(crate) fn samples(
         };
         vec![Reason::new(code, error.to_string())]
     })?;
-    let mut accepted = Accepted { samples: Vec::with_capacity(encoded.len()), warnings: Vec::new() };
+    let mut accepted = Accepted { samples: Vec::with_capacity(encoded.len()), ..Accepted::default() };
     for sample in encoded {
         let findings = check::check_encoded(&sample);
         accepted

@@ -60,6 +60,8 @@ pub struct Accepted {
     pub samples: Vec<Sample>,
     /// What is odd about it without being wrong.
     pub warnings: Vec<Reason>,
+    /// Whether its rendering was compared with what the model's own template prints.
+    pub compared: bool,
 }
 
 /// Makes samples of one record's bytes, or says everything that is wrong with it; told the index of its source.
@@ -77,6 +79,7 @@ struct Finished {
     rows: Rows,
     refused: Vec<(Place, Vec<Reason>)>,
     warned: Vec<(Place, Vec<Reason>)>,
+    compared: usize,
 }
 
 type ChunkResult = Result<Finished, PrepareError>;
@@ -115,6 +118,7 @@ pub fn run(
             let finished = slot.recv().map_err(|_| PrepareError::WorkerLost)??;
             let source = sources[finished.source].display().to_string();
             summary.conversations += finished.conversations;
+            summary.compared += finished.compared;
             for (place, reasons) in finished.refused {
                 summary.refuse(&source, place, reasons);
             }
@@ -202,6 +206,7 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
         rows: Rows::default(),
         refused: Vec::new(),
         warned: Vec::new(),
+        compared: 0,
     };
     for record in chunk.records {
         let place = record.place;
@@ -212,6 +217,7 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
         match outcome {
             Ok(accepted) => {
                 let origin = Origin::new(chunk.source, place);
+                finished.compared += usize::from(accepted.compared);
                 for sample in accepted.samples {
                     let weights = sample.weights.as_deref();
                     finished.rows.push_weighted(&sample.input_ids, &sample.labels, weights, origin);

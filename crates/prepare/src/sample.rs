@@ -3,23 +3,37 @@
 //! In: a record's bytes and the model's tokenizer and template. Out: token ids with labels, or every reason against it.
 //! Does not know files or threads.
 
+use std::sync::Arc;
+
 use toolsmith_chat::batch::{self, Fit, Truncation};
 use toolsmith_chat::check::{self, Finding, Level};
 use toolsmith_chat::compat::Mode;
 use toolsmith_chat::data::{Conversation, InputOutput, TrainOn};
-use toolsmith_chat::template::{RenderError, RenderOptions, Rendered, Template, TrainingSample};
+use toolsmith_chat::template::{
+    ChatTemplate, ModelTemplate, RenderError, RenderOptions, Rendered, TemplateName, TrainingSample,
+    first_difference,
+};
 use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
 use crate::compat;
 use crate::record::{self, Record};
 use crate::{Accepted, IGNORE_INDEX, Place, Reason, RecordFormat, Sample};
 
+/// The rule that warns where the native rendering is not what the model's own template prints.
+pub const TEMPLATE_DIFFERS: &str = "template-differs";
+
+/// Records whose rendering is compared with the model's own template: so many first ones, then one in so many.
+const COMPARED_FIRST: usize = 100;
+const COMPARED_EVERY: usize = 1000;
+
 /// Makes samples the way one model needs them.
 pub struct SampleMaker<'a> {
     /// The model's tokenizer.
     pub tokenizer: &'a ChatTokenizer,
     /// The model's chat format; a model that has none can be trained on plain text alone.
-    pub template: Option<Template>,
+    pub template: Option<ChatTemplate>,
+    /// The model's own chat template, with which the native one is compared on some of the records.
+    pub own_template: Option<Arc<ModelTemplate>>,
     /// The token that ends a plain text.
     pub eos: Option<u32>,
     /// What the user chooses.
@@ -85,19 +99,19 @@ impl SampleMaker<'_> {
     ) -> Result<Accepted, Vec<Reason>> {
         let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
         match record {
-            Record::Conversation(conversation) => self.conversation(conversation),
+            Record::Conversation(conversation) => self.conversation(conversation, place),
             Record::Text(text) => self.text(&text),
             Record::InputOutput(pair) => self.input_output(&pair),
             Record::Preference(_) => Err(vec![not_trained_yet()]),
         }
     }
 
-    fn conversation(&self, mut conversation: Conversation) -> Result<Accepted, Vec<Reason>> {
-        let Some(template) = self.template else {
+    fn conversation(&self, mut conversation: Conversation, place: Place) -> Result<Accepted, Vec<Reason>> {
+        let Some(template) = &self.template else {
             return Err(vec![no_template()]);
         };
         self.options.train_on.apply(&mut conversation);
-        let mut findings = check::check(&conversation, Some(template));
+        let mut findings = check::check(&conversation, template.native());
         if findings.iter().any(|finding| finding.level == Level::Error) {
             return Err(errors(&findings));
         }
@@ -117,6 +131,9 @@ impl SampleMaker<'_> {
             return Err(errors(&findings));
         }
         accepted.warnings.extend(findings.iter().map(reason));
+        let compared = self.compare(&conversation, place);
+        accepted.compared = compared.is_some();
+        accepted.warnings.extend(compared.flatten());
         Ok(accepted)
     }
 
@@ -140,7 +157,7 @@ impl SampleMaker<'_> {
     /// The rendering of as much of a conversation as fits; what was left out is told.
     fn shorten(
         &self,
-        template: Template,
+        template: &ChatTemplate,
         conversation: &Conversation,
         warnings: &mut Vec<Reason>,
     ) -> Result<Rendered, Vec<Reason>> {
@@ -211,7 +228,32 @@ impl SampleMaker<'_> {
     fn whole(&self, mut sample: Sample) -> Result<Accepted, Vec<Reason>> {
         let mut warnings = Vec::new();
         self.cut_right(&mut sample, &mut warnings)?;
-        Ok(Accepted { samples: vec![sample], warnings })
+        Ok(Accepted { samples: vec![sample], warnings, compared: false })
+    }
+
+    /// Compares the native rendering with what the model's own template prints; `None` where it is not this record's
+    /// turn, or there is nothing to compare.
+    fn compare(&self, conversation: &Conversation, place: Place) -> Option<Option<Reason>> {
+        let own = self.own_template.as_ref()?;
+        let native = self.template.as_ref()?.native()?;
+        if place.index >= COMPARED_FIRST && !place.index.is_multiple_of(COMPARED_EVERY) {
+            return None;
+        }
+        let options = RenderOptions::PLAIN;
+        let ours = native.render(conversation, &options).ok()?;
+        let said = match own.text(conversation, &options) {
+            Ok(theirs) => match first_difference(ours.text(), &theirs) {
+                Some(difference) => difference.to_string(),
+                None => return Some(None),
+            },
+            Err(error) => error.to_string(),
+        };
+        let message = format!(
+            "{native} and the model's own chat template differ: {said}. A server that uses the model's template would \
+             show the model something else than it was trained on; --template {} trains with the model's own",
+            TemplateName::Jinja
+        );
+        Some(Some(Reason::new(TEMPLATE_DIFFERS, message)))
     }
 
     fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {
@@ -272,7 +314,7 @@ fn no_template() -> Reason {
         format!(
             "a conversation, but the model's chat template is not known. \
              Name the one it was trained with by --template: {}",
-            Template::ALL.map(Template::as_str).join(", ")
+            TemplateName::all().join(", ")
         ),
     )
 }

@@ -63,6 +63,9 @@ pub struct Summary {
     pub warnings_by_code: BTreeMap<String, usize>,
     /// The first warnings, in input order.
     pub warnings: Vec<Refusal>,
+    /// Records on which the native rendering was compared with what the model's own template prints; where they
+    /// differ, `template-differs` warns.
+    pub compared: usize,
     /// Samples made.
     pub samples: usize,
     /// Tokens in all samples.

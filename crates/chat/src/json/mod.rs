@@ -16,6 +16,7 @@ mod unprintable;
 pub use equal::equal_by_value;
 pub use identifier::is_identifier;
 pub use literal::{LiteralError, parse_keywords, parse_literal};
+pub(crate) use python::push_float;
 pub use python::{push_python, push_python_indented, push_python_string, to_python, to_python_indented};
 pub use repr::{push_repr, to_repr, to_str};
 pub(crate) use scan::{ObjectScan, Scan, ScanState};

@@ -144,7 +144,7 @@ pub(super) fn push_number(out: &mut String, digits: &str) {
 }
 
 /// Appends a float as Python's `repr`: the fewest digits that read back, an exponent below 1e-4 and from 1e16 on.
-fn push_float(out: &mut String, value: f64) {
+pub(crate) fn push_float(out: &mut String, value: f64) {
     if value.is_nan() {
         return out.push_str("NaN");
     }

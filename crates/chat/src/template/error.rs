@@ -160,4 +160,64 @@ pub enum RenderError {
     /// The conversation has no messages.
     #[error("the conversation has no messages; expected at least one")]
     NoMessages,
+    /// A tool defined by a text, which no chat template of a model takes.
+    #[error(
+        "tools[{tool}]: chat templates take tools defined by JSON objects; found a text. Write it as {{\"type\": \"function\", \"function\": {{\"name\": …}}}}"
+    )]
+    TextToolOfModel {
+        /// Index of the tool.
+        tool: usize,
+    },
+    /// The model has no chat template.
+    #[error(
+        "the model has no chat template: neither chat_template.jinja nor chat_template in tokenizer_config.json. Name one by --template, or add the file"
+    )]
+    NoChatTemplate,
+    /// The model's chat template is no Jinja.
+    #[error(
+        "the model's chat template: line {line}: {reason}. Expected a Jinja template as transformers runs it"
+    )]
+    TemplateSyntax {
+        /// Line of the template, from 1.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The model's chat template does not take this conversation, and says why.
+    #[error("the model's chat template refuses the conversation: {reason}")]
+    TemplateRefuses {
+        /// What it says.
+        reason: String,
+    },
+    /// The model's chat template fails on this conversation.
+    #[error(
+        "the model's chat template fails on the conversation, in its line {line}: {reason}. Mend the record or the template"
+    )]
+    TemplateFailed {
+        /// Line of the template, from 1.
+        line: usize,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The texts of the conversation cannot be told from those of the template.
+    #[error(
+        "the model's chat template changes texts of the conversation in a way that cannot be followed, so what they hold could become control tokens. Take out of them what looks like a control token, or mend the template"
+    )]
+    NotFollowed,
+    /// An answer is written in another place than where the generation prompt ends.
+    #[error(
+        "messages[{message}]: the model's chat template does not write this answer after its own generation prompt, so it cannot be trained as it would be served. Set train: false on it, or mend the template"
+    )]
+    NotServedSo {
+        /// Index of the message.
+        message: usize,
+    },
+    /// Nothing ends an answer.
+    #[error(
+        "messages[{message}]: the model's chat template writes no control token after this answer, so where it ends cannot be told. Set train: false on it, or mend the template"
+    )]
+    NoStopToken {
+        /// Index of the message.
+        message: usize,
+    },
 }

@@ -26,7 +26,8 @@ use crate::data::{Conversation, Message, Role};
 use crate::json::{push_python_indented, push_python_string};
 
 const END: &str = "<|eot_id|>";
-const STOPS: [&str; 3] = [END, "<|eom_id|>", "<|end_of_text|>"];
+pub(super) const PYTHON_TAG: &str = "<|python_tag|>";
+pub(super) const STOPS: [&str; 3] = [END, "<|eom_id|>", "<|end_of_text|>"];
 const DATES: &str = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
 const BEFORE_TOOLS: &str = "Given the following functions, please respond with a JSON for a function call with its \
     proper arguments that best answers the given prompt.\n\n\
@@ -36,7 +37,7 @@ const BEFORE_TOOLS: &str = "Given the following functions, please respond with a
 pub(super) const FAMILY: Family = Family {
     name: "llama3.1",
     render,
-    grammar: || Grammar::BareJson(BareJson::new("<|python_tag|>", &STOPS)),
+    grammar: || Grammar::BareJson(BareJson::new(PYTHON_TAG, &STOPS)),
     stop_tokens: &STOPS,
     marks_calls: false,
     thinks: false,

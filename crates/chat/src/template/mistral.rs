@@ -31,7 +31,7 @@ use crate::json::{Json, push_python, push_python_string};
 
 pub(super) const CALLS: &str = "[TOOL_CALLS]";
 const END: &str = "</s>";
-const STOPS: [&str; 1] = [END];
+pub(super) const STOPS: [&str; 1] = [END];
 
 pub(super) const FAMILY: Family = Family {
     name: "mistral",

@@ -4,8 +4,10 @@
 //! pieces that know what they are. And back: the text that a model wrote, whole or in any portions, to an
 //! [`AssistantTurn`]. It knows no tokenizer: a control token is a name here, and an id in [`crate::tokens`].
 
+mod chat_template;
 mod chatglm3;
 mod chatml;
+mod compare;
 mod error;
 mod family;
 pub(crate) mod glm4;
@@ -14,6 +16,7 @@ mod glm45;
 pub(crate) mod glm4_tools;
 pub(crate) mod glm_turns;
 mod hermes;
+mod jinja;
 mod llama31;
 mod mistral;
 mod mistral_ids;
@@ -30,7 +33,10 @@ mod samples;
 use std::fmt;
 use std::str::FromStr;
 
+pub use chat_template::{ChatTemplate, TemplateName};
+pub use compare::{Difference, first_difference};
 pub use error::RenderError;
+pub use jinja::{LocalTime, ModelTemplate};
 pub use parse::{AssistantTurn, MalformedToolCall, ParseEvent, StreamParser};
 pub use recognise::ModelFacts;
 pub use rendered::{Part, Piece, PieceKind, Rendered};
@@ -38,6 +44,7 @@ pub use samples::TrainingSample;
 
 use crate::data::{Conversation, ToolSpec};
 use family::{Family, History};
+use parse::Offered;
 
 /// A model family's chat format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,14 +171,19 @@ impl Template {
     /// tools still say which types arguments have, in families that write none.
     pub fn parse_to_score(self, text: &str, tools: &[ToolSpec]) -> AssistantTurn {
         match self.marks_calls() {
-            true => StreamParser::of_any_name(self, tools).read_whole(text),
+            true => self.parser(Offered::any_of(tools)).read_whole(text),
             false => self.parse(text, Some(tools)),
         }
     }
 
     /// A parser for an answer that is still being written.
     pub fn stream_parser(self, tools: Option<&[ToolSpec]>) -> StreamParser {
-        StreamParser::new(self, tools)
+        self.parser(Offered::new(tools))
+    }
+
+    fn parser(self, offered: Offered) -> StreamParser {
+        let family = self.family();
+        StreamParser::new((family.grammar)(), family.thinks, offered)
     }
 
     /// The control tokens that end an answer, the one that training teaches first. Generation stops at each of them.

@@ -18,6 +18,8 @@ pub struct ModelFacts {
     pub chat_template: Option<String>,
     /// The added tokens of the tokenizer.
     pub added_tokens: Vec<String>,
+    /// The special tokens that `tokenizer_config.json` names (`bos_token`, …), which chat templates read.
+    pub special_tokens: Vec<(String, String)>,
 }
 
 impl ModelFacts {
@@ -46,11 +48,25 @@ impl ModelFacts {
             model_type: model_type.map(str::to_owned),
             chat_template: chat_template_file.or(in_config).map(str::to_owned),
             added_tokens,
+            special_tokens: tokenizer_config.map(special_tokens).unwrap_or_default(),
         }
     }
 }
 
 const GLM4: [&str; 4] = ["[gMASK]", "<sop>", "<|user|>", "<|observation|>"];
+
+fn special_tokens(tokenizer_config: &Json) -> Vec<(String, String)> {
+    const NAMES: [&str; 7] =
+        ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+    let token = |name: &str| {
+        let token = tokenizer_config.get(name)?;
+        token
+            .as_str()
+            .or_else(|| token.get("content")?.as_str())
+            .map(|token| (name.to_owned(), token.to_owned()))
+    };
+    NAMES.into_iter().filter_map(token).collect()
+}
 
 pub(super) fn recognise(facts: &ModelFacts) -> Option<Template> {
     if let Some(text) = &facts.chat_template {

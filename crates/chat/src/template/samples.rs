@@ -44,11 +44,14 @@ pub(super) fn by_turns<'a>(
     let mut trained_from = 0;
     let mut turn_start = 0;
     for end in ends {
-        let shared = up_to(conversation, end, trained_from, render)?;
-        match samples.last_mut() {
+        let shared = up_to(conversation, end, trained_from, render);
+        match (samples.last_mut(), shared) {
             // What was written for the turns before stands in this text as it was: one sample holds them all.
-            Some(before) if shared.rendered.text().starts_with(before.rendered.text()) => *before = shared,
-            Some(before) => {
+            (Some(before), Ok(shared)) if shared.rendered.text().starts_with(before.rendered.text()) => {
+                *before = shared;
+            }
+            // An error may be that of an earlier turn, which is not written as it was served.
+            (Some(before), _) => {
                 trained_from = turn_start;
                 let alone = up_to(conversation, end, trained_from, render)?;
                 if before.rendered.has_trained_piece() {
@@ -57,7 +60,7 @@ pub(super) fn by_turns<'a>(
                     *before = alone;
                 }
             }
-            None => samples.push(shared),
+            (None, shared) => samples.push(shared?),
         }
         turn_start = end;
     }

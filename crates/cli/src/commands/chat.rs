@@ -161,8 +161,8 @@ pub(crate) fn message_of(answer: Answer, position: usize) -> Message {
     // What could not be read stays in the conversation as the text it was, or the model would not know what it said.
     let malformed: String =
         answer.turn.malformed.iter().map(|malformed| malformed.raw_text.as_str()).collect();
-    let content = answer.turn.content.unwrap_or_default() + &malformed;
-    let content = if content.is_empty() && !tool_calls.is_empty() { None } else { Some(content) };
+    // Some models' own templates fail on a message that has no content at all.
+    let content = Some(answer.turn.content.unwrap_or_default() + &malformed);
     Message { content, reasoning: answer.turn.reasoning, tool_calls, ..Message::empty(Role::Assistant) }
 }
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use serde::Serialize;
 use toolsmith_chat::check::{self, Level};
 use toolsmith_chat::data::{Conversation, Role, ToolCall};
-use toolsmith_chat::template::{AssistantTurn, Template};
+use toolsmith_chat::template::{AssistantTurn, ChatTemplate};
 use toolsmith_eval::{Scorer, Scores, TurnScore};
 use toolsmith_prepare::RecordFormat;
 
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &EvalArgs, styles: &Styles, out: &mut dyn Write) -> anyh
 pub(crate) fn read_references(
     path: &Path,
     format: Option<RecordFormat>,
-    template: Template,
+    template: &ChatTemplate,
 ) -> anyhow::Result<(Vec<Reference>, Vec<String>)> {
     let mut references = Vec::new();
     let mut refused = Vec::new();
@@ -137,7 +137,7 @@ pub(crate) fn read_references(
         match source::conversation(record.value) {
             Err(reason) => refused.push(format!("{here}: {}", reason.message)),
             Ok(conversation) => {
-                let findings = check::check(&conversation, Some(template));
+                let findings = check::check(&conversation, template.native());
                 match findings.iter().find(|finding| finding.level == Level::Error) {
                     Some(finding) => refused.push(format!("{here}: {finding}")),
                     None => references.push(Reference { index: record.place.index, conversation }),

@@ -9,8 +9,11 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use toolsmith_chat::data::ToolSpec;
+use toolsmith_chat::template::{ChatTemplate, TemplateName};
 
 use crate::args::ParseArgs;
+use crate::hub::Need;
+use crate::model_folder::ModelFolder;
 
 #[derive(Deserialize)]
 struct Input {
@@ -24,6 +27,7 @@ pub(crate) fn run(
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
     let tools = args.tools.as_deref().map(read_tools).transpose()?;
+    let template = template(args)?;
     for (index, line) in input.lines().enumerate() {
         let line =
             line.with_context(|| format!("standard input:{}: cannot be read as UTF-8 text", index + 1))?;
@@ -33,13 +37,27 @@ pub(crate) fn run(
         let input: Input = serde_json::from_str(&line).with_context(|| {
             format!("standard input:{}: expected a JSON object {{\"text\": …}}", index + 1)
         })?;
-        let turn = args.template.parse(&input.text, tools.as_deref());
+        let turn = template.parse(&input.text, tools.as_deref());
         serde_json::to_writer(&mut *out, &turn)?;
         out.write_all(b"\n")?;
         // Whoever feeds lines one by one waits for each answer.
         out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The chat template that tells how calls are written.
+fn template(args: &ParseArgs) -> anyhow::Result<ChatTemplate> {
+    match (&args.model, args.template) {
+        (None, Some(TemplateName::Native(template))) => Ok(template.into()),
+        (None, _) => {
+            bail!("--template jinja is the chat template of a model. Name the model too: --model DIR")
+        }
+        (Some(model), named) => {
+            let folder = ModelFolder::open(model, Need::Tokenizer)?;
+            folder.template(named, &folder.tokenizer()?)
+        }
+    }
 }
 
 /// Reads a file of tools: a list, or an object that holds one under `tools`.

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::Serialize;
 use toolsmith_prepare::{
     MAX_LISTED, Outcome, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Summary,
-    prepare_to_parquet,
+    TEMPLATE_DIFFERS, prepare_to_parquet,
 };
 
 use crate::args::PrepareArgs;
@@ -47,11 +47,15 @@ pub(crate) fn run(
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
     let compat = args.compat.mode_of_file(&data, args.format.template.as_ref(), &folder, &tokenizer)?;
-    let named = if compat.is_some() { None } else { args.format.template()? };
-    let template = folder.find_template(named, &tokenizer);
+    let template = match &compat {
+        Some(_) => folder.native_template(&tokenizer),
+        None => folder.find_template(args.format.template()?, &tokenizer)?,
+    };
+    let rendered_by = template.as_ref().filter(|_| compat.is_none());
     let maker = SampleMaker {
         tokenizer: &tokenizer,
-        template,
+        template: template.clone(),
+        own_template: folder.template_to_compare(rendered_by, &tokenizer),
         eos: folder.eos_id(&tokenizer),
         options: args.samples.options(None),
         compat,
@@ -134,6 +138,11 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
     let share = 100.0 * summary.trained_tokens as f64 / summary.tokens.max(1) as f64;
     row("trained tokens", summary.trained_tokens, format!("{share:.1}% of all"));
     row("longest", summary.longest, "tokens in a sample".to_owned());
+    if summary.compared > 0 {
+        let differ = summary.warnings_by_code.get(TEMPLATE_DIFFERS).copied().unwrap_or(0);
+        let found = format!("with the model's own chat template; {} differ", grouped(differ));
+        row("compared", summary.compared, found);
+    }
     if !summary.warnings_by_code.is_empty() {
         row("warnings", summary.warnings_by_code.values().sum(), by_code(&summary.warnings_by_code));
     }

@@ -29,9 +29,13 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
         &folder,
         &tokenizer,
     )?;
-    let named = if compat.is_some() { None } else { args.format.template()? };
+    let template = match &compat {
+        Some(_) => folder.native_template(&tokenizer),
+        None => folder.find_template(args.format.template()?, &tokenizer)?,
+    };
     let maker = SampleMaker {
-        template: folder.find_template(named, &tokenizer),
+        template,
+        own_template: None,
         eos: folder.eos_id(&tokenizer),
         options: args.samples.options(format),
         compat,

@@ -4,11 +4,15 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::{Context, bail};
 use serde::Serialize;
 use toolsmith_chat::data::preference::Side;
 use toolsmith_chat::data::{Conversation, InputOutput};
-use toolsmith_chat::template::{RenderOptions, Rendered, Template};
+use toolsmith_chat::template::{
+    ChatTemplate, ModelTemplate, RenderOptions, Rendered, TemplateName, first_difference,
+};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::{IGNORE_INDEX, Record};
 
@@ -49,7 +53,9 @@ struct Ids {
 
 /// How records become lines.
 struct Renderer {
-    template: Option<Template>,
+    template: Option<ChatTemplate>,
+    /// The model's own template, to compare with.
+    own: Option<Arc<ModelTemplate>>,
     tokenizer: Option<ChatTokenizer>,
     eos: Option<u32>,
     options: RenderOptions,
@@ -66,22 +72,36 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
         enable_thinking: !args.no_thinking,
     };
     let renderer = match &args.model {
-        None => Renderer { template: args.format.template()?, tokenizer: None, eos: None, options },
+        None => {
+            let template = match args.format.template()? {
+                Some(TemplateName::Native(template)) => Some(template.into()),
+                Some(TemplateName::Jinja) => {
+                    bail!("--template jinja is the chat template of a model. Name the model too: --model DIR")
+                }
+                None => None,
+            };
+            Renderer { template, own: None, tokenizer: None, eos: None, options }
+        }
         Some(model) => {
             let folder = ModelFolder::open(model, Need::Tokenizer)?;
             let tokenizer = folder.tokenizer()?;
             let template = folder.template(args.format.template()?, &tokenizer)?;
             let eos = folder.eos_id(&tokenizer);
-            Renderer { template: Some(template), tokenizer: Some(tokenizer), eos, options }
+            let own = if args.verify { Some(own_template(&folder, &tokenizer)?) } else { None };
+            Renderer { template: Some(template), own, tokenizer: Some(tokenizer), eos, options }
         }
     };
     let mut failed = 0usize;
     let mut total = 0usize;
+    let mut parity = Parity::default();
     let DataFile { path, format } = datasets::find_one(&args.data, &args.format)?;
     for record in source::records(&path, format)? {
         let record = record?;
         let here = record.here().to_string();
         let index = record.place.index;
+        if let (Some(own), Ok(value)) = (&renderer.own, &record.value) {
+            parity.compare_record(&renderer, own, value, &here);
+        }
         let lines = renderer.lines(record).unwrap_or_else(|error| {
             failed += 1;
             vec![Line::Error { index, error: format!("{here}: {error}") }]
@@ -96,7 +116,63 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Exit
     if failed > 0 {
         terminal::say(format_args!("{failed} of {total} records could not be rendered; their lines say why"));
     }
-    Ok(ExitCode::SUCCESS)
+    if renderer.own.is_some() {
+        terminal::say(format_args!(
+            "compared with the model's own chat template: {} of {} texts differ",
+            parity.differ, parity.compared
+        ));
+    }
+    Ok(if parity.differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn own_template(folder: &ModelFolder, tokenizer: &ChatTokenizer) -> anyhow::Result<Arc<ModelTemplate>> {
+    folder.own_template(tokenizer)?.with_context(|| {
+        format!("{}: has no chat template to compare with; leave --verify out", folder.path.display())
+    })
+}
+
+/// What comparing with the model's own template found.
+#[derive(Default)]
+struct Parity {
+    compared: usize,
+    differ: usize,
+}
+
+/// Differences shown one by one; beyond it they are only counted.
+const SHOWN: usize = 20;
+
+impl Parity {
+    fn compare_record(&mut self, renderer: &Renderer, own: &ModelTemplate, record: &Record, here: &str) {
+        match record {
+            Record::Conversation(conversation) => self.compare(renderer, own, conversation, here),
+            Record::Preference(preference) => {
+                for side in Side::BOTH {
+                    let here = format!("{here}: {}", side.as_str());
+                    self.compare(renderer, own, &preference.conversation(side), &here);
+                }
+            }
+            Record::Text(_) | Record::InputOutput(_) => {}
+        }
+    }
+
+    fn compare(&mut self, renderer: &Renderer, own: &ModelTemplate, conversation: &Conversation, here: &str) {
+        let Some(template) = &renderer.template else { return };
+        // The stop token that training adds is not the template's.
+        let options = RenderOptions { for_training: false, ..renderer.options };
+        let said = match (template.render(conversation, &options), own.text(conversation, &options)) {
+            (Ok(ours), Ok(theirs)) => first_difference(ours.text(), &theirs).map(|found| found.to_string()),
+            (Err(_), Err(_)) => None,
+            (Err(error), Ok(_)) => Some(format!("refused only here: {error}")),
+            (Ok(_), Err(error)) => Some(error.to_string()),
+        };
+        self.compared += 1;
+        if let Some(said) = said {
+            self.differ += 1;
+            if self.differ <= SHOWN {
+                terminal::say(format_args!("{here}: {said}"));
+            }
+        }
+    }
 }
 
 impl Renderer {
@@ -132,7 +208,7 @@ impl Renderer {
 
     /// The samples of a conversation, each with its ids.
     fn conversation(&self, conversation: &Conversation) -> Result<Vec<(String, Option<Ids>)>, String> {
-        let template = self.template.ok_or("no --template is given")?;
+        let template = self.template.as_ref().ok_or("no --template is given")?;
         if self.options.for_training {
             let samples = template.samples(conversation, &self.options).map_err(|error| error.to_string())?;
             return samples.iter().map(|sample| self.encoded(&sample.rendered)).collect();

@@ -61,11 +61,18 @@ pub(crate) fn run(
         .compat
         .map(|compat| compat::mode(compat, config.limits, template.as_ref(), &folder, &tokenizer))
         .transpose()?;
-    let template = template.filter(|_| compat.is_none()).map(|template| template.ours()).transpose()?;
-    let template = folder.find_template(template, &tokenizer);
+    let template = match &compat {
+        Some(_) => folder.native_template(&tokenizer),
+        None => {
+            let named = template.as_ref().map(TemplateName::ours).transpose()?;
+            folder.find_template(named, &tokenizer)?
+        }
+    };
+    let rendered_by = template.as_ref().filter(|_| compat.is_none());
     let maker = SampleMaker {
         tokenizer: &tokenizer,
-        template,
+        template: template.clone(),
+        own_template: folder.template_to_compare(rendered_by, &tokenizer),
         eos: folder.eos_id(&tokenizer),
         options: SampleOptions {
             format: named(config.format.as_deref())?,
@@ -106,7 +113,8 @@ pub(crate) fn run(
     };
     let mut trainer = if args.resume { Trainer::resume(job)? } else { Trainer::start(job)? };
     let stop = stop_on_interrupt()?;
-    let mut progress = TrainProgress::new(&folder, template, &tokenizer, std::io::stderr().is_terminal());
+    let mut progress =
+        TrainProgress::new(&folder, template.as_ref(), &tokenizer, std::io::stderr().is_terminal());
     let outcome = trainer.train(&mut progress, &stop);
     progress.close();
     match outcome? {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use toolsmith_chat::batch::Truncation;
 use toolsmith_chat::compat::{Compat, Limits, llama_factory};
 use toolsmith_chat::data::{RecordFormat, TrainOn};
-use toolsmith_chat::template::Template;
+use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
 
@@ -121,10 +121,12 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let compat = top.name("compat", &Compat::ALL.map(Compat::as_str)).and_then(|name| name.parse().ok());
     let limits = if compat.is_some() { read_limits(&mut top) } else { Limits::default() };
     let templates = match compat {
-        Some(Compat::LlamaFactory) => &llama_factory::Template::ALL.map(llama_factory::Template::as_str)[..],
-        _ => &Template::ALL.map(Template::as_str)[..],
+        Some(Compat::LlamaFactory) => {
+            llama_factory::Template::ALL.map(llama_factory::Template::as_str).to_vec()
+        }
+        _ => TemplateName::all(),
     };
-    let template = top.name("template", templates);
+    let template = top.name("template", &templates);
     let max_length = top.count("max_length", 2, " of tokens").map(to_usize);
     let truncate =
         top.choice("truncate", Truncation::default(), &Truncation::ALL.map(|way| (way.as_str(), way)));

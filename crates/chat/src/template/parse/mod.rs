@@ -24,14 +24,13 @@ pub(super) use arg_tags::ArgTags;
 pub(super) use bare_json::BareJson;
 pub(super) use function_xml::FunctionXml;
 pub(super) use name_line::NameLine;
-use offered::Offered;
+pub(super) use offered::Offered;
 pub(super) use react::React;
 use scanner::Scanner;
 use thinking::Thinking;
 pub(super) use tool_call_tags::ToolCallTags;
 
-use super::Template;
-use crate::data::{ToolCall, ToolSpec};
+use crate::data::ToolCall;
 
 /// An assistant's turn as it was generated.
 ///
@@ -132,21 +131,10 @@ impl Grammar {
 }
 
 impl StreamParser {
-    pub(super) fn new(template: Template, tools: Option<&[ToolSpec]>) -> Self {
-        Self::with(template, Offered::new(tools))
-    }
-
-    /// A parser that takes any name, and the types of arguments from these tools.
-    pub(super) fn of_any_name(template: Template, tools: &[ToolSpec]) -> Self {
-        Self::with(template, Offered::any_of(tools))
-    }
-
-    fn with(template: Template, offered: Offered) -> Self {
-        let family = template.family();
-        let grammar = (family.grammar)();
+    pub(super) fn new(grammar: Grammar, thinks: bool, offered: Offered) -> Self {
         let mut scanner = Scanner::new(offered);
         scanner.calls_own_space(matches!(grammar, Grammar::FunctionXml(_)));
-        Self { scanner, thinking: family.thinks.then(Thinking::new), grammar }
+        Self { scanner, thinking: thinks.then(Thinking::new), grammar }
     }
 
     /// Takes the next portion of text; returns what is certain by now.

@@ -7,7 +7,7 @@ use crate::template::glm_turns::{BuiltIn, is_function};
 
 /// The tools that were offered, as far as a parser needs them.
 #[derive(Debug, Clone)]
-pub(super) struct Offered {
+pub(in crate::template) struct Offered {
     /// `None`: any name will do.
     tools: Option<Vec<OfferedTool>>,
     /// Any name will do, though tools are known.
@@ -26,7 +26,7 @@ struct OfferedTool {
 }
 
 impl Offered {
-    pub(super) fn new(tools: Option<&[ToolSpec]>) -> Self {
+    pub(in crate::template) fn new(tools: Option<&[ToolSpec]>) -> Self {
         let offered = |tools: &[ToolSpec]| {
             let offered = |tool: &ToolSpec| {
                 let name = tool.name()?.to_owned();
@@ -42,7 +42,7 @@ impl Offered {
     }
 
     /// The types that these tools give their arguments, where a call may use any name.
-    pub(super) fn any_of(tools: &[ToolSpec]) -> Self {
+    pub(in crate::template) fn any_of(tools: &[ToolSpec]) -> Self {
         Self { any_name: true, ..Self::new(Some(tools)) }
     }
 
