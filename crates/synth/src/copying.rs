@@ -1,19 +1,21 @@
 //! What the base model reads first: lines of words, said again. From them it learns to copy, which everything after needs.
 //!
 //! In: a seed and a count. Out: `{"text": ...}` records. A model this small begins to copy within minutes when few words
-//! recur often, and takes that to all words afterwards; from varied text alone it had not begun when it was stopped.
+//! recur often, and takes that to all words afterwards; from varied text alone it had not begun when it was stopped. The
+//! words of the second stage must mostly be several tokens long: with words of one token its copying never formed.
 
 use serde_json::{Value as Json, json};
 
 use crate::invented::Vocabulary;
 use crate::rng::Rng;
+use crate::words::pseudo_word;
 
 /// How many different words the lines are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyWords {
     /// A hundred and twenty: how copying begins.
     Few,
-    /// All words of the corpus, and numbers: copying anything.
+    /// Words that no language has, some of the corpus, and numbers: copying anything, over several tokens.
     Many,
 }
 
@@ -50,7 +52,11 @@ fn few_words(words: &[String], rng: &mut Rng) -> String {
 fn many_words(vocabulary: &Vocabulary, rng: &mut Rng) -> String {
     let count = 4 + rng.below(17);
     let items: Vec<String> = (0..count)
-        .map(|_| if rng.chance(15) { rng.range(0, 9999).to_string() } else { vocabulary.word(rng) })
+        .map(|_| match rng.weighted(&[15, 70, 15]) {
+            0 => rng.range(0, 9999).to_string(),
+            1 => pseudo_word(rng),
+            _ => vocabulary.word(rng),
+        })
         .collect();
     let line = items.join(rng.pick::<&str>(&[", ", " ", "; ", "\n", "\": \""]));
     format!("List: {line}\n{}", format!("Again: {line}\n").repeat(1 + rng.below(3)))
