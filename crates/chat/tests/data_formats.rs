@@ -295,3 +295,37 @@ fn glm4_records_may_hold_openai_calls_and_thoughts() {
     assert_eq!(conversation.messages[1].tool_calls, [ToolCall::new("f", json!({}))]);
     assert_eq!(conversation.messages[1].reasoning.as_deref(), Some("Hm."));
 }
+
+#[test]
+fn parts_with_values_are_text_thoughts_and_calls() {
+    let part = |kind: &str, value: Value| json!({"type": kind, "value": value});
+    let call = "{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}";
+    let record = |answer: Value| {
+        json!({"tools": json!([weather()]).to_string(), "messages": [
+            {"role": "user", "content": [part("text", json!("Os")), part("text", json!("lo?"))]},
+            answer,
+        ]})
+    };
+    let parts =
+        [part("reasoning", json!("Hm.")), part("tool_call", json!(call)), part("tool_call", json!(call))];
+    let (conversation, format) = read(&record(json!({"role": "assistant", "content": parts})));
+    assert_eq!(format, SourceFormat::OpenAi);
+    let [question, answer] = &conversation.messages[..] else { panic!("{:?}", conversation.messages) };
+    assert_eq!(question.content.as_deref(), Some("Oslo?"));
+    let calls = [(); 2].map(|()| ToolCall::new("weather", json!({"city": "Oslo"})));
+    let expected = Message {
+        reasoning: Some("Hm.".to_owned()),
+        tool_calls: calls.to_vec(),
+        content: None,
+        ..answer.clone()
+    };
+    assert_eq!(*answer, expected);
+
+    let refusal = |answer: Value| data::read_recognised(record(answer)).unwrap_err().to_string();
+    let broken = json!({"role": "assistant", "content": [part("tool_call", json!("{\"name\": "))]});
+    assert!(refusal(broken).starts_with("messages[1].content[0].value: "));
+    let picture = json!({"role": "assistant", "content": [part("image_url", json!("a.png"))]});
+    assert!(refusal(picture).contains("content part of type \"image_url\""));
+    let twice = json!({"role": "assistant", "content": parts, "reasoning_content": "Hm."});
+    assert!(refusal(twice).starts_with("messages[1].reasoning_content: "));
+}

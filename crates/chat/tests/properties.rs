@@ -1,4 +1,5 @@
-//! Properties that hold for every conversation: round trip, any chunking, no injection, labels that fit.
+//! Properties that hold for every conversation: round trip, any chunking, no injection, labels that fit. Each is tried on
+//! 256 cases, or on as many as `PROPTEST_CASES` says: in CI, 10,000 of round trip, chunking and injection.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -231,8 +232,6 @@ fn in_portions(template: Template, portions: &[&str], tools: Option<&[ToolSpec]>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn calls_read_back_as_they_were_written(mut calls in calls(), listed in any::<bool>(), one in any::<bool>()) {
         calls.truncate(if one { 1 } else { 3 });

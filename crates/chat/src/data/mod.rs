@@ -21,6 +21,7 @@ mod record;
 mod shape;
 pub mod sharegpt;
 mod train_on;
+mod valued_parts;
 
 use std::fmt;
 use std::str::FromStr;

@@ -8,13 +8,13 @@
 //!               {"role": "tool", "tool_call_id": "c1", "content": …}]}
 //! ```
 //!
-//! `arguments` is JSON text or an object; `content` a text, null, or a list of text parts; `train` or `loss` decides
+//! `arguments` is JSON text or an object; `content` a text, null, or a list of text parts (or LLaMA-Factory 1.0's parts); `train` or `loss` decides
 //! whether a message is trained. Tools may be wrapped or bare and are kept as they are. `developer` is `system`, and a
 //! top-level `system` is the first message.
 
 use super::shape::Place;
 use super::sharegpt::{self, Names};
-use super::{Conversation, DataError, Message, Role, ToolCall, ToolSpec};
+use super::{Conversation, DataError, Message, Role, ToolCall, ToolSpec, valued_parts};
 use crate::json::{self, Json, JsonMap};
 
 const ROLES: [(&str, Role); 5] = [
@@ -72,6 +72,7 @@ pub(super) fn read_message(place: &Place<'_>, mut message: JsonMap) -> Result<Me
     let role_place = place.key("role");
     let role = role_place.text(message.remove("role"), "a role such as \"user\"")?;
     let role = role_place.role(&role, &ROLES)?;
+    valued_parts::spread(place, &mut message)?;
     let tool_calls = read_calls(&place.key("tool_calls"), message.remove("tool_calls"))?;
     Ok(Message {
         role,

@@ -11,8 +11,9 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::pipeline::PipelineModel;
 
 use super::TokenizerError;
+use super::byte_bpe::ByteBpe;
 use super::json_file::{JsonFile, Merge, Model, Vocab};
-use super::pipeline::Pipeline;
+use super::pipeline::{Model as TokenModel, Pipeline};
 use super::unlearn::{atoms_are_text, unlearn_bpe, unlearn_unigram};
 use super::vocabulary::{Added, Alphabet, Spelling, Vocabulary};
 
@@ -124,7 +125,7 @@ fn bpe(
     options: &Map<String, Json>,
     vocabulary: &Vocabulary,
     alphabet: Alphabet,
-) -> Result<PipelineModel, String> {
+) -> Result<TokenModel, String> {
     let text = |name: &str| options.get(name).and_then(Json::as_str);
     let is = |name: &str| options.get(name).and_then(Json::as_bool).unwrap_or(false);
     if options.get("dropout").and_then(Json::as_f64).is_some_and(|dropout| dropout > 0.0) {
@@ -135,6 +136,15 @@ fn bpe(
     let unknown = text("unk_token").filter(|_| alphabet != Alphabet::ByteLevel);
     check_merges(pieces, &merges, text("continuing_subword_prefix").unwrap_or_default())?;
     let unknown = unlearn_bpe(pieces, &mut merges, vocabulary.added(), unknown);
+    let marks_words = ["continuing_subword_prefix", "end_of_word_suffix"]
+        .into_iter()
+        .any(|name| text(name).is_some_and(|mark| !mark.is_empty()));
+    if alphabet == Alphabet::ByteLevel && !marks_words {
+        let pieces = pieces.iter().map(|(piece, id)| (piece.as_ref(), *id));
+        if let Some(model) = ByteBpe::from_merges(pieces, &merges, is("ignore_merges"), vocabulary)? {
+            return Ok(TokenModel::Bytes(model));
+        }
+    }
     let config = BpeConfig {
         vocab: pieces.drain(..).map(|(piece, id)| (piece.into_owned(), id)).collect(),
         merges: merges.into_iter().map(|(left, right)| (left.into_owned(), right.into_owned())).collect(),
@@ -147,14 +157,15 @@ fn bpe(
         ignore_merges: is("ignore_merges"),
         ..BpeConfig::default()
     };
-    PipelineBPE::from_config(config).map(PipelineModel::BPE).map_err(|error| error.to_string())
+    let model = PipelineBPE::from_config(config).map_err(|error| error.to_string())?;
+    Ok(TokenModel::Crate(PipelineModel::BPE(model)))
 }
 
 fn unigram(
     pieces: &mut Vec<(Cow<'_, str>, f64)>,
     options: &Map<String, Json>,
     vocabulary: &Vocabulary,
-) -> Result<PipelineModel, String> {
+) -> Result<TokenModel, String> {
     let unknown = match options.get("unk_id") {
         None | Some(Json::Null) => None,
         Some(id) => {
@@ -165,7 +176,8 @@ fn unigram(
     let mut pieces: Vec<_> = pieces.drain(..).map(|(piece, score)| (piece.into_owned(), score)).collect();
     unlearn_unigram(&mut pieces, vocabulary.added());
     let model = Unigram::from(pieces, unknown, byte_fallback);
-    model.map(PipelineModel::Unigram).map_err(|error| error.to_string())
+    let model = model.map_err(|error| error.to_string())?;
+    Ok(TokenModel::Crate(PipelineModel::Unigram(model)))
 }
 
 fn read_added(entries: Option<&Json>) -> Option<Vec<Added>> {

@@ -4,6 +4,7 @@
 //! conversations. Out: [`Encoded`] ids and labels, the ids that the reference gives to the same text, except that text of
 //! the conversation never becomes a control token. It does not know folders: the caller reads the file.
 
+mod byte_bpe;
 mod decode;
 mod encode;
 mod error;
@@ -21,6 +22,7 @@ mod verbatim;
 pub mod view;
 mod vocabulary;
 mod weights;
+mod word_cache;
 
 pub use decode::DecodeStream;
 pub use encode::{Encoded, TokenOrigin};

@@ -1,34 +1,78 @@
-//! The `tokenizers` crate's pipeline, put together from its parts.
+//! Text to ids, step by step: normalizer, words, model.
 //!
-//! In: the small parts of a tokenizer as JSON (normalizer, pre-tokenizer), and a model. Out: a [`Pipeline`] from text to
-//! ids. It has no added tokens, so no text that goes through it can become one. The model is handed over as it is:
-//! spelling 150,000 pieces as JSON so that the crate may parse them again would take most of the loading time.
+//! In: the small parts of a tokenizer as JSON (normalizer, pre-tokenizer), which are the `tokenizers` crate's, and a model,
+//! which for byte-level BPE is ours. Out: a [`Pipeline`] from text to ids. It has no added tokens, so no text that goes
+//! through it can become one.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value as Json, json};
 use tokenizers::pipeline::{
-    EncodeOptions, Override, PipelineModel, PipelinePostProcessor, PipelineToken, PipelineTokenizer,
-    normalize_all,
+    EncodeOptions, Override, PipelineModel, PipelinePostProcessor, PipelinePreTokenizer, PipelineToken,
+    PipelineTokenizer, PreTokenizer, PreTokenizerScratch, Span, normalize_all,
 };
 use tokenizers::vocab::bucket_added_vocabulary::AddedVocabulary;
 
+use super::byte_bpe::{ByteBpe, Work};
 use super::regex_split;
+use super::vocabulary::Vocabulary;
 
 /// Text to ids, without added tokens.
 pub(super) struct Pipeline {
     /// Holds the normalizers; its model is a stand-in.
     normalizer: PipelineTokenizer,
-    encoder: PipelineTokenizer,
-    options: EncodeOptions,
+    encoder: Encoder,
 }
+
+/// Words to ids.
+pub(super) enum Model {
+    /// Byte-level BPE.
+    Bytes(ByteBpe),
+    /// Any other.
+    Crate(PipelineModel),
+}
+
+enum Encoder {
+    Bytes {
+        words: PipelinePreTokenizer,
+        model: ByteBpe,
+        /// Tells its words from those of others in a thread's [`Buffers`].
+        number: u64,
+    },
+    Crate(PipelineTokenizer),
+}
+
+const OPTIONS: EncodeOptions = EncodeOptions {
+    add_special_tokens: false,
+    encode_special_tokens: true,
+    padding: Override::Off,
+    truncation: Override::Off,
+};
+
+/// What a thread needs to encode: room, and the words of the pipeline that was last at work.
+#[derive(Default)]
+struct Buffers {
+    owner: u64,
+    scratch: PreTokenizerScratch,
+    spans: Vec<Span>,
+    work: Work,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
+}
+
+static PIPELINES: AtomicU64 = AtomicU64::new(1);
 
 impl Pipeline {
     /// `parts` is a canonical `tokenizer.json` whose model does not matter.
     ///
     /// # Errors
     /// A normalizer or pre-tokenizer that the crate cannot build.
-    pub(super) fn new(mut parts: Json, model: PipelineModel) -> Result<Self, String> {
+    pub(super) fn new(mut parts: Json, model: Model) -> Result<Self, String> {
         if let Json::Object(root) = &mut parts {
             root.insert(
                 "model".to_owned(),
@@ -40,30 +84,56 @@ impl Pipeline {
             }
         }
         let normalizer = tokenizers::from_json(&parts.to_string()).map_err(|error| error.to_string())?;
-        let encoder = PipelineTokenizer::from_parts(
-            AddedVocabulary::new(),
-            Vec::new(),
-            regex_split::with_engine(normalizer.get_pre_tokenizer())?,
-            model,
-            PipelinePostProcessor::default(),
-            None,
-            std::collections::BTreeMap::new(),
-            None,
-            None,
-        );
-        let options = EncodeOptions {
-            add_special_tokens: false,
-            encode_special_tokens: true,
-            padding: Override::Off,
-            truncation: Override::Off,
+        let words = regex_split::with_engine(normalizer.get_pre_tokenizer())?;
+        let encoder = match model {
+            Model::Bytes(model) => {
+                Encoder::Bytes { words, model, number: PIPELINES.fetch_add(1, Ordering::Relaxed) }
+            }
+            // Handed over as it is: the crate would take most of the loading time to read it from JSON.
+            Model::Crate(model) => Encoder::Crate(PipelineTokenizer::from_parts(
+                AddedVocabulary::new(),
+                Vec::new(),
+                words,
+                model,
+                PipelinePostProcessor::default(),
+                None,
+                BTreeMap::new(),
+                None,
+                None,
+            )),
         };
-        Ok(Self { normalizer, encoder, options })
+        Ok(Self { normalizer, encoder })
     }
 
-    /// Appends the ids of a text.
-    pub(super) fn encode_into(&self, text: &str, tokens: &mut Vec<PipelineToken>) -> Result<(), String> {
+    /// Appends the ids of a text. `vocabulary` is the one that the model was made with.
+    pub(super) fn encode_into(
+        &self,
+        text: &str,
+        vocabulary: &Vocabulary,
+        tokens: &mut Vec<PipelineToken>,
+    ) -> Result<(), String> {
         let text = self.normalize(text)?;
-        self.encoder.encode_into(&text, &self.options, tokens).map_err(|error| error.to_string())
+        match &self.encoder {
+            Encoder::Crate(encoder) => {
+                encoder.encode_into(&text, &OPTIONS, tokens).map_err(|error| error.to_string())
+            }
+            Encoder::Bytes { .. } if u32::try_from(text.len()).is_err() => {
+                Err("it is longer than 4 GB".to_owned())
+            }
+            Encoder::Bytes { words, model, number } => BUFFERS.with_borrow_mut(|buffers| {
+                let Buffers { owner, scratch, spans, work } = buffers;
+                if owner != number {
+                    *work = Work::default();
+                    *owner = *number;
+                }
+                spans.clear();
+                words.pre_tokenize(&text, scratch, spans).map_err(|error| error.to_string())?;
+                for range in spans.iter().map(|span| span.range()).filter(|range| !range.is_empty()) {
+                    model.encode_word(&text.as_bytes()[range], vocabulary, work, tokens);
+                }
+                Ok(())
+            }),
+        }
     }
 
     /// The text as the model sees it (Unicode NFC for Qwen).

@@ -3,25 +3,21 @@
 //! In: lines of a piece in base64 and its rank, which is its id. Out: a [`Pipeline`] that gives the ids tiktoken gives, and
 //! the [`Vocabulary`]. Such a file says neither how text is cut into words nor what the control tokens are:
 //! [`TiktokenFamily`] knows.
-//!
-//! tiktoken joins the two neighbours whose union has the lowest rank, whichever they are; so a piece stands for as many
-//! merges as there are ways to cut it into two pieces.
 
 use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
-use tokenizers::models::bpe::{BpeConfig, PipelineBPE};
-use tokenizers::pipeline::PipelineModel;
 use tokenizers::utils::byte_level::BYTES_CHAR_LOOKUP;
 
 use super::TokenizerError;
+use super::byte_bpe::ByteBpe;
 use super::family::{self, TiktokenFamily};
-use super::pipeline::Pipeline;
+use super::pipeline::{Model, Pipeline};
 use super::vocabulary::{Alphabet, Spelling, Vocabulary};
 
-/// Longest piece (bytes). The longest seen has 512; the time to find merges grows with the square.
+/// Longest piece (bytes). The longest seen has 512.
 const LONGEST: usize = 1024;
 
 pub(super) fn read(
@@ -45,24 +41,15 @@ pub(super) fn read(
     let with_ids = (0..).zip(spelled.iter().map(String::as_str));
     let vocabulary = Vocabulary::new(with_ids, added, spelling).map_err(unusable)?;
 
-    let merges = merges(&pieces).into_iter();
-    let merges = merges
-        .map(|[left, right]| (spelled[left as usize].clone(), spelled[right as usize].clone()))
-        .collect();
-    let config = BpeConfig {
-        vocab: spelled.into_iter().zip(0..).collect(),
-        merges,
-        byte_level: true,
-        ignore_merges: true,
-        ..BpeConfig::default()
-    };
-    let model = PipelineBPE::from_config(config).map_err(|error| unusable(error.to_string()))?;
+    let pieces = spelled.iter().map(String::as_str).zip(0..);
+    let model =
+        ByteBpe::from_ranks(pieces, &vocabulary).ok_or_else(|| unusable("a byte has no piece".to_owned()))?;
     let parts = json!({
         "version": "2.0",
         "normalizer": family.composes().then(|| json!({"type": "NFC"})),
         "pre_tokenizer": {"type": "Split", "pattern": {"Regex": family.words()}, "behavior": "Isolated", "invert": false},
     });
-    let pipeline = Pipeline::new(parts, PipelineModel::BPE(model)).map_err(unusable)?;
+    let pipeline = Pipeline::new(parts, Model::Bytes(model)).map_err(unusable)?;
     Ok((pipeline, vocabulary))
 }
 
@@ -120,23 +107,6 @@ fn parse_line(line: &[u8]) -> Result<(u32, Vec<u8>), String> {
         Ok(piece) => Ok((rank, piece)),
         Err(error) => Err(format!("the piece is not whole base64 ({error}): {:?}", shown())),
     }
-}
-
-/// Every way to cut a piece into two, by rank; then as Hugging Face's conversion orders them, by the ranks of the parts.
-fn merges(pieces: &[Vec<u8>]) -> Vec<[u32; 2]> {
-    let ranks: HashMap<&[u8], u32> = pieces.iter().map(Vec::as_slice).zip(0..).collect();
-    let mut merges = Vec::with_capacity(pieces.len() * 2);
-    for piece in pieces {
-        let start = merges.len();
-        for cut in 1..piece.len() {
-            let (left, right) = piece.split_at(cut);
-            if let (Some(left), Some(right)) = (ranks.get(left), ranks.get(right)) {
-                merges.push([*left, *right]);
-            }
-        }
-        merges[start..].sort_unstable();
-    }
-    merges
 }
 
 /// In the alphabet in which the crate expects byte-level pieces.

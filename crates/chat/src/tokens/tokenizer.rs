@@ -153,7 +153,7 @@ impl ChatTokenizer {
         tokens: &mut Vec<PipelineToken>,
     ) -> Result<(), TokenizerError> {
         let encoded = match &self.inner.encoder {
-            Encoder::Pipeline(pipeline) => pipeline.encode_into(text, tokens),
+            Encoder::Pipeline(pipeline) => pipeline.encode_into(text, self.vocabulary(), tokens),
             Encoder::SentencePiece(model) => {
                 model.encode_into(text, tokens);
                 Ok(())
