@@ -49,7 +49,7 @@ pub(crate) fn fetch(id: &str, need: Need) -> anyhow::Result<PathBuf> {
     }
     let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| PUBLIC_ENDPOINT.to_owned());
     let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| value != "0" && !value.is_empty());
-    let place = format!("{id}: not in the cache {}", cache.path().display());
+    let place = format!("{id}: no such folder, and not in the cache {}", cache.path().display());
     if offline {
         bail!("{place}, and HF_HUB_OFFLINE forbids to fetch it. {}", by_hand(need));
     }

@@ -145,12 +145,12 @@ fn without_network_the_message_says_which_files_to_put_where() {
     let offline = hub.run(&place, "tiny/model", &[("HF_HUB_OFFLINE", "1")]);
     insta::assert_snapshot!(clean(&offline.complaint()), @r"
     exit code 1
-    error: tiny/model: not in the cache HF/hub, and HF_HUB_OFFLINE forbids to fetch it. Without network, put these files of the model into a folder and give that folder instead: config.json, tokenizer.json, tokenizer_config.json; and, where the model has them, generation_config.json, chat_template.jinja, special_tokens_map.json
+    error: tiny/model: no such folder, and not in the cache HF/hub, and HF_HUB_OFFLINE forbids to fetch it. Without network, put these files of the model into a folder and give that folder instead: config.json, tokenizer.json, tokenizer_config.json; and, where the model has them, generation_config.json, chat_template.jinja, special_tokens_map.json
     ");
     let unknown = hub.run(&place, "tiny/other", &[]);
     insta::assert_snapshot!(clean(&unknown.complaint()), @r"
     exit code 1
-    error: tiny/other: not in the cache HF/hub, and ENDPOINT did not give it: request error: ENDPOINT/api/models/tiny/other/revision/main: status code 404 (no such model, or it lacks a file that is needed: check the name). Without network, put these files of the model into a folder and give that folder instead: config.json, tokenizer.json, tokenizer_config.json; and, where the model has them, generation_config.json, chat_template.jinja, special_tokens_map.json
+    error: tiny/other: no such folder, and not in the cache HF/hub, and ENDPOINT did not give it: request error: ENDPOINT/api/models/tiny/other/revision/main: status code 404 (no such model, or it lacks a file that is needed: check the name). Without network, put these files of the model into a folder and give that folder instead: config.json, tokenizer.json, tokenizer_config.json; and, where the model has them, generation_config.json, chat_template.jinja, special_tokens_map.json
     ");
     let dead = hub.run(&place, "tiny/model", &[("HF_ENDPOINT", "http://127.0.0.1:9")]);
     assert_eq!(dead.code, 1);
