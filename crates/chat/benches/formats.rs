@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use serde_json::Value;
-use toolsmith_chat::data::{self, Conversation};
+use toolsmith_chat::data::{self, Conversation, Message, ToolCall};
 use toolsmith_chat::template::{RenderOptions, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
 
@@ -79,16 +79,30 @@ fn load_tokenizer(bencher: Bencher<'_, '_>) {
         .bench_local(|| ChatTokenizer::from_bytes(black_box(bytes)).is_ok());
 }
 
-/// Streams a turn of prose and calls that comes in pieces of four bytes; time for twice the text should be twice the time.
+/// Streams what a model would have written, a thousand calls with prose between, in portions of four characters; time for
+/// twice the text should be twice the time.
 #[divan::bench(args = FAMILIES, consts = [1, 2])]
 fn stream<const TIMES: usize>(bencher: Bencher<'_, '_>, template: Template) {
-    let turn = "Let me see. \n<tool_call>\n{\"name\": \"find\", \"arguments\": {\"query\": \"a \\\"b\\\" <c>\"}}\n</tool_call>\n";
-    let text = turn.repeat(1000 * TIMES);
-    bencher.counter(BytesCount::new(text.len())).bench_local(|| {
+    let text: Vec<char> = answer(template).repeat(1000 * TIMES).chars().collect();
+    let portions: Vec<String> = text.chunks(4).map(|portion| portion.iter().collect()).collect();
+    bencher.counter(BytesCount::new(portions.iter().map(String::len).sum::<usize>())).bench_local(|| {
         let mut parser = template.stream_parser(None);
-        for piece in text.as_bytes().chunks(4) {
-            black_box(parser.push(std::str::from_utf8(piece).expect("ASCII")));
+        for portion in &portions {
+            black_box(parser.push(portion));
         }
         black_box(parser.finish())
     });
+}
+
+/// A call and some words, without what ends the turn.
+fn answer(template: Template) -> String {
+    let call = ToolCall::new("find", serde_json::json!({"query": "a \"b\" <c>", "limit": 3}));
+    let mut conversation = Conversation::with_tools(Vec::new(), vec![Message::user("Find it.")]);
+    let prompt = template.render(&conversation, &RenderOptions::PROMPT).expect("a question can be rendered");
+    conversation.messages.push(Message::calls(vec![call]));
+    let whole = template.render(&conversation, &RenderOptions::TRAINING).expect("a call can be rendered");
+    let answer = whole.text().strip_prefix(prompt.text()).expect("a prompt is a prefix").trim_end();
+    let stop =
+        template.stop_tokens().iter().find(|stop| answer.ends_with(**stop)).copied().unwrap_or_default();
+    format!("{}\nLet me see.\n", answer.trim_end_matches(stop))
 }

@@ -191,25 +191,31 @@ fn answer(template: Template, message: Message, tools: &[ToolSpec]) -> Option<St
     Some(whole.text().strip_prefix(prompt.text()).unwrap().to_owned())
 }
 
+/// Tools that these calls fit. An argument that is of one type here and of another there has none in the schema.
 fn tools_of(calls: &[ToolCall]) -> Vec<ToolSpec> {
-    let tool = |call: &ToolCall| {
-        let properties = call.arguments.as_object().unwrap().iter().map(|(key, value)| {
-            let kind = match value {
+    let mut tools: Map<String, Value> = Map::new();
+    for call in calls {
+        let properties = tools.entry(&call.name).or_insert_with(|| Value::Object(Map::new()));
+        for (key, value) in call.arguments.as_object().unwrap() {
+            let schema = match value {
                 // Hermes cannot say "null".
-                Value::Null => return (key.clone(), serde_json::json!({})),
-                Value::Bool(_) => "boolean",
-                Value::Number(_) => "number",
-                Value::String(_) => "string",
-                Value::Array(_) => "array",
-                Value::Object(_) => "object",
+                Value::Null => serde_json::json!({}),
+                Value::Bool(_) => serde_json::json!({"type": "boolean"}),
+                Value::Number(_) => serde_json::json!({"type": "number"}),
+                Value::String(_) => serde_json::json!({"type": "string"}),
+                Value::Array(_) => serde_json::json!({"type": "array"}),
+                Value::Object(_) => serde_json::json!({"type": "object"}),
             };
-            (key.clone(), serde_json::json!({"type": kind}))
-        });
-        let properties: Map<String, Value> = properties.collect();
-        let parameters = serde_json::json!({"type": "object", "properties": properties});
-        ToolSpec::function(call.name.clone(), "", parameters)
+            let known = properties.as_object_mut().unwrap().entry(key).or_insert_with(|| schema.clone());
+            if *known != schema {
+                *known = serde_json::json!({});
+            }
+        }
+    }
+    let tool = |(name, properties): (String, Value)| {
+        ToolSpec::function(name, "", serde_json::json!({"type": "object", "properties": properties}))
     };
-    calls.iter().map(tool).collect()
+    tools.into_iter().map(tool).collect()
 }
 
 /// A text cut into portions at these places.
