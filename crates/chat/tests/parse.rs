@@ -168,6 +168,22 @@ fn glm_segments_are_told_by_what_follows_the_mark() {
 }
 
 #[test]
+fn a_header_that_comes_in_portions_is_one_where_no_tool_is_offered() {
+    for (template, portions) in [
+        (GLM, ["A<|assistant|>", "\nB"]),
+        (CHATGLM3, ["A<|assistant|>", "\nB"]),
+        (GLM, ["A<|assistant|> ", "\nB"]),
+    ] {
+        let mut parser = template.stream_parser(Some(&[]));
+        let mut turn = AssistantTurn::default();
+        portions.into_iter().for_each(|portion| turn.extend(parser.push(portion)));
+        turn.extend(parser.finish());
+        assert_eq!(turn, template.parse(&portions.concat(), Some(&[])), "{template} {portions:?}");
+        assert!(!turn.content.unwrap().contains("<|assistant|>"));
+    }
+}
+
+#[test]
 fn glm_built_in_tools_take_raw_text() {
     let code = "print('<|user|>', {1: 2})\n\n# <|assistant|> is text here\n";
     let text = format!("python\n{code}");
