@@ -487,6 +487,19 @@ fn bare_json_without_a_list_is_the_whole_answer() {
 }
 
 #[test]
+fn bare_json_that_breaks_off_is_the_same_in_portions() {
+    let text = "{\"name\": \"f\n\", \"arguments\": {}}";
+    for template in [Template::Llama31, Template::Mistral] {
+        let mut parser = template.stream_parser(None);
+        let mut turn = AssistantTurn::default();
+        text.split_inclusive('\n').for_each(|portion| turn.extend(parser.push(portion)));
+        turn.extend(parser.finish());
+        assert_eq!(turn, template.parse(text, None), "{template}");
+        assert_eq!(gist(&turn), (Some(text), vec![], 0), "{template}");
+    }
+}
+
+#[test]
 fn bare_json_with_a_list_may_stand_on_any_line() {
     let tools = tools(&["f"]);
     let cases = [
