@@ -164,8 +164,8 @@ fn generation_as_filter(source: &str) -> String {
     let mut rest = source;
     while let Some(at) = rest.find("{%").into_iter().chain(rest.find("{#")).min() {
         let (end_mark, is_comment) = if rest[at..].starts_with("{#") { ("#}", true) } else { ("%}", false) };
-        let Some(length) = rest[at..].find(end_mark) else { break };
-        let end = at + length + end_mark.len();
+        let Some(length) = rest[at + 2..].find(end_mark) else { break };
+        let end = at + 2 + length + end_mark.len();
         out.push_str(&rest[..at]);
         let tag = &rest[at..end];
         let name = tag[2..tag.len() - 2].trim_matches(['-', '+']).trim();
@@ -236,6 +236,9 @@ mod tests {
             Err(RenderError::TemplateRefuses { reason: "No é".to_owned() })
         );
         assert!(matches!(render("\n{% if %}"), Err(RenderError::TemplateSyntax { line: 2, .. })));
+        for source in ["{%}", "{#}", "{%} %}"] {
+            assert!(matches!(render(source), Err(RenderError::TemplateSyntax { line: 1, .. })), "{source}");
+        }
         assert!(matches!(render("\n\n{{ x.y.z }}"), Err(RenderError::TemplateFailed { line: 3, .. })));
     }
 
