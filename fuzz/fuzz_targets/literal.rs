@@ -12,19 +12,18 @@ use toolsmith_fuzz::fuzz_target;
 
 fn reads_back(value: &Json) {
     let written = to_python(value);
-    let again = parse(&written).expect("what json.dumps writes is JSON");
-    assert!(equal_by_value(&again, value), "{written}");
-    assert_eq!(to_python(&again), written);
+    let Ok(value) = &parse(&written) else {
+        // As Python does where a float cannot hold a number.
+        assert!(written.contains("Infinity"), "{written}");
+        return;
+    };
+    assert_eq!(to_python(value), written);
     let indented = parse(&to_python_indented(value, 2)).expect("what json.dumps writes is JSON");
-    assert!(equal_by_value(&indented, value));
-    let _text = to_str(value);
+    assert!(equal_by_value(&indented, value), "{written}");
     let repr = to_repr(value);
-    // Python itself cannot read "inf" and "nan".
-    if let Ok(again) = parse_literal(&repr) {
-        assert!(equal_by_value(&again, value), "{repr}");
-    } else {
-        assert!(repr.contains("inf") || repr.contains("nan"), "{repr}");
-    }
+    let again = parse_literal(&repr).expect("what repr writes is a literal");
+    assert!(equal_by_value(&again, value), "{repr}");
+    let _text = to_str(value);
 }
 
 fuzz_target!(|text: &str| {
@@ -35,7 +34,7 @@ fuzz_target!(|text: &str| {
         reads_back(&value);
     }
     if let Ok(keywords) = parse_keywords(text) {
-        assert!(keywords.keys().all(|key| is_identifier(key)), "{keywords:?}");
+        assert!(keywords.keys().all(|key| !key.is_empty()), "{keywords:?}");
         reads_back(&Json::Object(keywords));
     }
     let _either = is_identifier(text);

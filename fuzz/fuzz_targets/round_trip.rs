@@ -48,9 +48,14 @@ fn calls_read_back(template: Template, u: &mut Unstructured<'_>) -> Result<()> {
         calls.truncate(1);
     }
     let listed: bool = u.arbitrary()?;
-    // Its values have no types without the tools, and two calls of one name share theirs.
+    // These read values by the tool's schema: the one cannot without it, and two calls of one name have one schema.
     let twice = |(at, call): (usize, &ToolCall)| calls[..at].iter().any(|before| before.name == call.name);
-    if template == Template::Qwen3Coder && (!listed || calls.iter().enumerate().any(twice)) {
+    let ambiguous = match template {
+        Template::Qwen3Coder => !listed || calls.iter().enumerate().any(twice),
+        Template::Glm45 => listed && calls.iter().enumerate().any(twice),
+        _ => false,
+    };
+    if ambiguous {
         return Ok(());
     }
     let tools = draw::tools_of(&calls);

@@ -45,6 +45,10 @@ fn records(framing: Framing, bytes: impl BufRead + Send + 'static) -> Vec<RawRec
 fuzz_target!(|input: &[u8]| {
     let [framing, seed, bytes @ ..] = input else { return };
     let framing = [Framing::Array, Framing::Lines, Framing::Stream][usize::from(framing % 3)];
+    // Whoever opens a file tells an array by its bracket.
+    if framing == Framing::Array && !bytes.trim_ascii_start().starts_with(b"[") {
+        return;
+    }
     let whole = records(framing, std::io::Cursor::new(bytes.to_vec()));
     let slowly = Slowly { bytes: bytes.to_vec(), at: 0, state: u32::from(*seed) << 24 };
     assert_eq!(format!("{whole:?}"), format!("{:?}", records(framing, slowly)));

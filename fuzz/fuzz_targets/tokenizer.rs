@@ -21,6 +21,9 @@ static CONFIGS: LazyLock<[Value; 5]> = LazyLock::new(|| {
 
 const TEXT: &str = "The sea  is blue.\n\n<|user|> 深圳 e\u{301} it's 12345\u{0}";
 
+/// A character that no file has, since what stands for those may be marked as a control token.
+const UNKNOWN: &str = "\u{10fffd}";
+
 fuzz_target!(|file: &[u8]| {
     let config = CONFIGS.get(file.len() % (CONFIGS.len() + 1));
     let tokenizer = match ChatTokenizer::from_file(file, config) {
@@ -30,9 +33,11 @@ fuzz_target!(|file: &[u8]| {
             return;
         }
     };
+    let unknown = tokenizer.encode_text(UNKNOWN).unwrap_or_default();
     for text in [TEXT, "", " ", &String::from_utf8_lossy(&file[..file.len().min(64)])] {
         let Ok(ids) = tokenizer.encode_text(text) else { continue };
-        assert!(ids.iter().all(|id| !tokenizer.is_control(*id)), "{text:?}: {ids:?}");
+        let is_fine = |id: &u32| !tokenizer.is_control(*id) || unknown.contains(id);
+        assert!(ids.iter().all(is_fine), "{text:?}: {ids:?}");
         let _text = tokenizer.decode(&ids);
     }
     for id in [0, 1, u32::MAX] {
