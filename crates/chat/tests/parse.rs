@@ -168,6 +168,22 @@ fn glm_segments_are_told_by_what_follows_the_mark() {
 }
 
 #[test]
+fn a_header_that_comes_in_portions_is_one_where_no_tool_is_offered() {
+    for (template, portions) in [
+        (GLM, ["A<|assistant|>", "\nB"]),
+        (CHATGLM3, ["A<|assistant|>", "\nB"]),
+        (GLM, ["A<|assistant|> ", "\nB"]),
+    ] {
+        let mut parser = template.stream_parser(Some(&[]));
+        let mut turn = AssistantTurn::default();
+        portions.into_iter().for_each(|portion| turn.extend(parser.push(portion)));
+        turn.extend(parser.finish());
+        assert_eq!(turn, template.parse(&portions.concat(), Some(&[])), "{template} {portions:?}");
+        assert!(!turn.content.unwrap().contains("<|assistant|>"));
+    }
+}
+
+#[test]
 fn glm_built_in_tools_take_raw_text() {
     let code = "print('<|user|>', {1: 2})\n\n# <|assistant|> is text here\n";
     let text = format!("python\n{code}");
@@ -468,6 +484,19 @@ fn bare_json_without_a_list_is_the_whole_answer() {
     assert_eq!(gist(&turn), (None, vec!["g"], 2));
     let turn = llama.parse("{\"name\": \"f\", \"parameters\": {\"x\": ", None);
     assert_eq!(gist(&turn), (None, vec![], 1));
+}
+
+#[test]
+fn bare_json_that_breaks_off_is_the_same_in_portions() {
+    let text = "{\"name\": \"f\n\", \"arguments\": {}}";
+    for template in [Template::Llama31, Template::Mistral] {
+        let mut parser = template.stream_parser(None);
+        let mut turn = AssistantTurn::default();
+        text.split_inclusive('\n').for_each(|portion| turn.extend(parser.push(portion)));
+        turn.extend(parser.finish());
+        assert_eq!(turn, template.parse(text, None), "{template}");
+        assert_eq!(gist(&turn), (Some(text), vec![], 0), "{template}");
+    }
 }
 
 #[test]

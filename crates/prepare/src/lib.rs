@@ -7,6 +7,7 @@
 mod arrow_json;
 mod compat;
 mod convert;
+mod damage;
 mod error;
 mod file_records;
 mod open;

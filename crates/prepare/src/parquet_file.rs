@@ -23,7 +23,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tempfile::NamedTempFile;
 
-use crate::{Origin, PrepareError, Rows};
+use crate::{Origin, PrepareError, Rows, damage};
 
 /// Rows of one row group at most; bounds the writer's memory.
 const ROW_GROUP_ROWS: usize = 4096;
@@ -215,9 +215,8 @@ pub fn is_parquet(path: &Path) -> bool {
 
 /// Whether the file is Parquet that holds token ids and labels, as opposed to records that are still to be prepared.
 pub fn is_prepared(path: &Path) -> bool {
-    let Ok(Ok(builder)) = File::open(path).map(ParquetRecordBatchReaderBuilder::try_new) else {
-        return false;
-    };
+    let Ok(file) = File::open(path) else { return false };
+    let Ok(builder) = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)) else { return false };
     ["input_ids", "labels"].iter().all(|name| builder.schema().column_with_name(name).is_some())
 }
 
@@ -227,18 +226,16 @@ pub fn is_prepared(path: &Path) -> bool {
 pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
     let broken = |detail: String| PrepareError::NotPrepared { path: path.to_path_buf(), detail };
     let file = File::open(path).map_err(|source| PrepareError::Read { path: path.to_path_buf(), source })?;
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| broken(error.to_string()))?;
+    let damaged = |error: ParquetError| broken(error.to_string());
+    let builder = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
     let facts = builder.metadata().file_metadata().key_value_metadata().into_iter().flatten();
     let facts = facts
         .filter_map(|fact| Some((fact.key.strip_prefix("toolsmith.")?.to_owned(), fact.value.clone()?)))
         .collect();
-    let reader =
-        builder.with_batch_size(READ_BATCH_ROWS).build().map_err(|error| broken(error.to_string()))?;
+    let mut reader = damage::read(|| builder.with_batch_size(READ_BATCH_ROWS).build()).map_err(damaged)?;
     let mut rows = Rows::default();
     let mut sources = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|error| broken(error.to_string()))?;
+    while let Some(batch) = damage::read(|| Ok(reader.next().transpose()?)).map_err(damaged)? {
         append_batch(&batch, &mut rows, &mut sources).map_err(broken)?;
     }
     Ok(Prepared { rows, sources, facts })

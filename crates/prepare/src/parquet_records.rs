@@ -15,7 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::arrow_json::{is_readable, push_value};
-use crate::{Place, PrepareError, RawRecord};
+use crate::{Place, PrepareError, RawRecord, damage};
 
 /// Rows of one batch at most, and bytes that a batch should take.
 const BATCH_ROWS: u64 = 1024;
@@ -46,7 +46,7 @@ impl ParquetRecords {
         let file_bytes = file.metadata().map_err(read_error)?.len();
         let damaged =
             |error: parquet::errors::ParquetError| broken(format!("{error}. Fetch or write the file again"));
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(damaged)?;
+        let builder = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
         let has = |name: &str| builder.schema().column_with_name(name).is_some();
         if has("input_ids") && has("labels") {
             return Err(broken(
@@ -59,15 +59,13 @@ impl ParquetRecords {
         if rows == 0 {
             return Err(PrepareError::Empty { path: path.to_path_buf() });
         }
-        let unpacked = metadata.row_groups().iter().map(|group| group.total_byte_size()).sum::<i64>();
+        let unpacked =
+            metadata.row_groups().iter().map(|group| group.total_byte_size()).fold(0, i64::saturating_add);
         let row_bytes = (u64::try_from(unpacked).unwrap_or(0) / rows).max(1);
         let batch_rows = (BATCH_BYTES / row_bytes).clamp(1, BATCH_ROWS);
         let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-        let reader = builder
-            .with_projection(mask)
-            .with_batch_size(usize::try_from(batch_rows).unwrap_or(1))
-            .build()
-            .map_err(damaged)?;
+        let builder = builder.with_projection(mask).with_batch_size(usize::try_from(batch_rows).unwrap_or(1));
+        let reader = damage::read(|| builder.build()).map_err(damaged)?;
         let batch = StructArray::from(RecordBatch::new_empty(Arc::new(Schema::empty())));
         Ok(Self {
             reader,
@@ -84,12 +82,10 @@ impl ParquetRecords {
 
     /// Takes the next batch; false at the end.
     fn advance(&mut self) -> Result<bool, String> {
-        let batch = match self.reader.next() {
-            None => return Ok(false),
-            Some(batch) => batch.map_err(|error| {
-                format!("the Parquet data breaks here ({error}); nothing after this row can be read. Fetch or write the file again")
-            })?,
-        };
+        let batch = damage::read(|| Ok(self.reader.next().transpose()?)).map_err(|error| {
+            format!("the Parquet data breaks here ({error}); nothing after this row can be read. Fetch or write the file again")
+        })?;
+        let Some(batch) = batch else { return Ok(false) };
         // What was read of the file is not told, so the share of its rows stands for it.
         let share =
             |rows: u64| (u128::from(self.file_bytes) * u128::from(rows) / u128::from(self.rows)) as u64;

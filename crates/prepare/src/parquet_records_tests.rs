@@ -106,6 +106,28 @@ fn a_row_s_place_is_its_number_and_progress_ends_at_the_file_s_size() {
 }
 
 #[test]
+fn damage_is_told_wherever_it_is() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    let text: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), Some("b")]));
+    let path =
+        write(folder.path(), vec![("messages", messages()), ("text", text)], Compression::UNCOMPRESSED);
+    let good = std::fs::read(&path).expect("reads");
+    for at in 0..good.len() {
+        for byte in [0x01, 0x7f, 0xff] {
+            let mut damaged = good.clone();
+            damaged[at] = byte;
+            std::fs::write(&path, damaged).expect("writes");
+            let _whether = crate::is_prepared(&path);
+            let Ok(records) = FileRecords::open(&path, 1 << 20, &Arc::default()) else { continue };
+            let is_broken =
+                |record: &io::Result<RawRecord>| record.as_ref().is_ok_and(|record| record.bytes.is_err());
+            let broken = records.take(100).filter(is_broken).count();
+            assert!(broken <= 1, "byte {at} as {byte}: nothing is read behind the first error");
+        }
+    }
+}
+
+#[test]
 fn files_that_hold_no_records_say_so() {
     let folder = tempfile::tempdir().expect("tempdir");
     let open = |path: &Path| match FileRecords::open(path, 1 << 20, &Arc::default()) {

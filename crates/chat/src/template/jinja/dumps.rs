@@ -71,6 +71,9 @@ pub(super) struct Dumps {
 /// Nesting beyond this is refused, as Python does.
 const DEEPEST: usize = 500;
 
+/// Text longer than this is refused: a list that holds itself twice, and again, is short to say and long to write.
+const LONGEST: usize = 1 << 24;
+
 /// The value as `json.dumps` writes it.
 pub(super) fn dumps(value: &Value, options: &Dumps) -> Result<String, Error> {
     let (item, key) = match &options.separators {
@@ -93,6 +96,9 @@ impl Writer<'_> {
     fn value(&mut self, value: &Value, depth: usize) -> Result<(), Error> {
         if depth > DEEPEST {
             return Err(not_json("values nested too deeply"));
+        }
+        if self.out.len() > LONGEST {
+            return Err(not_json("values as long as these"));
         }
         match value.kind() {
             ValueKind::None => self.out.push_str("null"),

@@ -21,6 +21,8 @@ pub(super) const GENERATION: [char; 2] = ['\u{10fffe}', '\u{10ffff}'];
 
 /// Steps a template may take; a conversation of 10,000 messages takes some millions.
 const FUEL: u64 = 20_000_000;
+/// The same for the conversations of a few messages that tell a template's habits, dozens of them.
+const FUEL_AT_FIRST: u64 = 500_000;
 const NAME: &str = "chat_template";
 
 /// A compiled template.
@@ -53,7 +55,9 @@ impl Engine {
         let syntax =
             syntax.trim_blocks(true).lstrip_blocks(true).build().map_err(|error| syntax_error(&error))?;
         environment.set_syntax(syntax);
-        environment.set_fuel(Some(FUEL));
+        // Messages are the same however this program was built.
+        environment.set_debug(false);
+        environment.set_fuel(Some(FUEL_AT_FIRST));
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.set_formatter(|out, state, value| match value.kind() {
             ValueKind::Number if !value.is_integer() => Ok(out.write_str(&python_text(value))?),
@@ -83,6 +87,11 @@ impl Engine {
             .add_template_owned(NAME, generation_as_filter(source))
             .map_err(|error| syntax_error(&error))?;
         Ok(Self { environment })
+    }
+
+    /// Renders conversations of any length from now on.
+    pub(super) fn allow_long_conversations(&mut self) {
+        self.environment.set_fuel(Some(FUEL));
     }
 
     pub(super) fn render(&self, context: Value) -> Result<String, RenderError> {
@@ -164,8 +173,8 @@ fn generation_as_filter(source: &str) -> String {
     let mut rest = source;
     while let Some(at) = rest.find("{%").into_iter().chain(rest.find("{#")).min() {
         let (end_mark, is_comment) = if rest[at..].starts_with("{#") { ("#}", true) } else { ("%}", false) };
-        let Some(length) = rest[at..].find(end_mark) else { break };
-        let end = at + length + end_mark.len();
+        let Some(length) = rest[at + 2..].find(end_mark) else { break };
+        let end = at + 2 + length + end_mark.len();
         out.push_str(&rest[..at]);
         let tag = &rest[at..end];
         let name = tag[2..tag.len() - 2].trim_matches(['-', '+']).trim();
@@ -236,12 +245,32 @@ mod tests {
             Err(RenderError::TemplateRefuses { reason: "No é".to_owned() })
         );
         assert!(matches!(render("\n{% if %}"), Err(RenderError::TemplateSyntax { line: 2, .. })));
+        for source in ["{%}", "{#}", "{%} %}"] {
+            assert!(matches!(render(source), Err(RenderError::TemplateSyntax { line: 1, .. })), "{source}");
+        }
         assert!(matches!(render("\n\n{{ x.y.z }}"), Err(RenderError::TemplateFailed { line: 3, .. })));
     }
 
     #[test]
     fn a_template_that_never_ends_is_stopped() {
-        let source = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+        let loops = |count: usize| {
+            format!(
+                "{{% for a in range(99999) %}}{{% for b in range({count}) %}}{{% endfor %}}{{% endfor %}}"
+            )
+        };
+        let mut engine = Engine::compile(&loops(10), None).unwrap();
+        assert!(matches!(engine.render(Value::from(())), Err(RenderError::TemplateFailed { .. })));
+        engine.allow_long_conversations();
+        assert_eq!(engine.render(Value::from(())).as_deref(), Ok(""));
+        let mut engine = Engine::compile(&loops(99_999), None).unwrap();
+        engine.allow_long_conversations();
+        assert!(matches!(engine.render(Value::from(())), Err(RenderError::TemplateFailed { .. })));
+    }
+
+    #[test]
+    fn a_value_that_doubles_without_end_is_not_written() {
+        let source = "{% set ns = namespace(x=[1]) %}{% for i in range(80) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}\
+            {{ ns.x | tojson }}";
         assert!(matches!(render(source), Err(RenderError::TemplateFailed { .. })));
     }
 }

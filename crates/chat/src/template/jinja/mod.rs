@@ -59,13 +59,14 @@ impl ModelTemplate {
         let source = facts.chat_template.as_deref().ok_or(RenderError::NoChatTemplate)?;
         // Jinja knows one way to end a line.
         let source = source.replace("\r\n", "\n").replace('\r', "\n");
-        let engine = Engine::compile(&source, now)?;
+        let mut engine = Engine::compile(&source, now)?;
         let special = &facts.special_tokens;
         let mut fixed: Vec<_> =
             special.iter().map(|(name, token)| (name.clone(), Value::from(token.as_str()))).collect();
         fixed.extend(variables.map(context::entries).unwrap_or_default());
         let eos = special.iter().find(|(name, _)| name == "eos_token").map(|(_, token)| token.as_str());
         let habits = habits::habits(&engine, &source, &fixed, &facts.added_tokens, eos);
+        engine.allow_long_conversations();
         let mut stop_tokens: Vec<String> = Vec::new();
         let stops = [habits.stop.as_deref(), habits.stop_after_call.as_deref(), eos];
         for stop in stops.into_iter().flatten() {

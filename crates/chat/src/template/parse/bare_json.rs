@@ -187,8 +187,10 @@ impl BareJson {
             Object::Open => return Err(State::Object { batch, object, scan }),
             Object::Ends(end) => end,
             Object::Broken(error) => {
-                scanner.look = scanner.at + object + scan.scanned();
-                if batch.marked || begins_call(&scanner.rest()[object..]) {
+                let until = object + scan.scanned();
+                scanner.look = scanner.at + until;
+                // What follows may not have come yet, so it must not count.
+                if batch.marked || begins_call(&scanner.rest()[object..until]) {
                     return Ok(State::Broken { batch, object, error });
                 }
                 return Ok(self.prose(scanner, &batch));

@@ -290,6 +290,10 @@ fn is_name(name: &str, offered: &Offered) -> bool {
 fn may_become_name(line: &str, offered: &Offered) -> bool {
     let start = line.trim_start();
     let name = start.trim_end();
+    // Only the newline that every answer begins with may follow.
+    if name.is_empty() {
+        return true;
+    }
     if offered.is_listed() {
         return if name.len() < start.len() && !offered.any_starts_with(start) {
             offered.allows(name)
