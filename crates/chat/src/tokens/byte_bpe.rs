@@ -75,10 +75,14 @@ impl Splits {
         Self { starts, splits }
     }
 
-    fn rank(&self, id: u32, left: usize) -> Option<u32> {
+    fn of(&self, id: u32) -> &[Split] {
         let [start, end] = [id as usize, id as usize + 1].map(|at| self.starts[at] as usize);
+        &self.splits[start..end]
+    }
+
+    fn rank(&self, id: u32, left: usize) -> Option<u32> {
         // Of a merge listed twice the last counts, as in the reference.
-        self.splits[start..end].iter().rev().find(|split| split.left as usize == left).map(|split| split.rank)
+        self.of(id).iter().rev().find(|split| split.left as usize == left).map(|split| split.rank)
     }
 }
 
@@ -122,11 +126,14 @@ impl ByteBpe {
         let Some(bytes) = single_bytes(&pieces, vocabulary) else { return Ok(None) };
         let mut listed = Vec::with_capacity(merges.len());
         let mut made = Vec::new();
+        // Parts with characters outside the alphabet never meet in a text.
         for (rank, (left, right)) in (0..).zip(merges) {
             made.clear();
-            made.extend(left.chars().filter_map(char_to_byte));
-            let middle = made.len() as u32;
-            made.extend(right.chars().filter_map(char_to_byte));
+            let mut spell = |part: &str| {
+                let spelled = part.chars().all(|c| char_to_byte(c).map(|byte| made.push(byte)).is_some());
+                spelled.then_some(made.len() as u32)
+            };
+            let (Some(middle), Some(_)) = (spell(left), spell(right)) else { continue };
             let id = pieces.get(&made, vocabulary).ok_or_else(|| {
                 format!("the merge of {left:?} and {right:?} makes no piece of its vocabulary")
             })?;
@@ -235,15 +242,20 @@ impl ByteBpe {
 
     fn table(&self, vocabulary: &Vocabulary) -> HashMap<u64, Join> {
         let mut table = HashMap::new();
-        for made in &self.pieces.ids {
-            let bytes = vocabulary.bytes(*made);
-            for left in 1..bytes.len() {
-                let Some(join) = self.join(bytes, left, vocabulary) else { continue };
-                let (first, second) = bytes.split_at(left);
-                let ids = (self.pieces.get(first, vocabulary), self.pieces.get(second, vocabulary));
-                if let (Some(first), Some(second)) = ids {
-                    table.insert(both(first, second), join);
+        for id in &self.pieces.ids {
+            let made = vocabulary.bytes(*id);
+            let mut add = |left: usize, rank: u32| {
+                let Some((first, second)) = made.split_at_checked(left) else { return };
+                let parts = (self.pieces.get(first, vocabulary), self.pieces.get(second, vocabulary));
+                if let (Some(first), Some(second)) = parts {
+                    table.insert(both(first, second), Join { rank, id: *id });
                 }
+            };
+            match &self.joins {
+                Joins::Listed(splits) => {
+                    splits.of(*id).iter().for_each(|split| add(split.left as usize, split.rank));
+                }
+                Joins::Union => (1..made.len()).for_each(|left| add(left, *id)),
             }
         }
         table
