@@ -23,7 +23,7 @@ use super::word_cache::WordCache;
 /// A byte-level BPE model. It reads the pieces' bytes from the [`Vocabulary`] it was made with.
 pub(super) struct ByteBpe {
     pieces: Pieces,
-    bytes: [u32; 256],
+    bytes: Box<[u32; 256]>,
     joins: Joins,
     /// A word that is a piece is not cut, whether or not joining would arrive there.
     whole_words: bool,
@@ -273,9 +273,9 @@ fn both(left: u32, right: u32) -> u64 {
     u64::from(left) << 32 | u64::from(right)
 }
 
-fn single_bytes(pieces: &Pieces, vocabulary: &Vocabulary) -> Option<[u32; 256]> {
-    let mut bytes = [0; 256];
-    for (byte, id) in (0..=255_u8).zip(&mut bytes) {
+fn single_bytes(pieces: &Pieces, vocabulary: &Vocabulary) -> Option<Box<[u32; 256]>> {
+    let mut bytes = Box::new([0; 256]);
+    for (byte, id) in (0..=255_u8).zip(bytes.iter_mut()) {
         *id = pieces.get(&[byte], vocabulary)?;
     }
     Some(bytes)
@@ -309,4 +309,100 @@ struct Pair {
     middle: usize,
     end: usize,
     id: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::vocabulary::{Alphabet, Spelling};
+    use tokenizers::utils::byte_level::BYTES_CHAR_LOOKUP;
+
+    /// All bytes, then these pieces.
+    fn pieces(longer: &[&str]) -> Vec<(String, u32)> {
+        let bytes = BYTES_CHAR_LOOKUP.iter().map(char::to_string);
+        bytes.chain(longer.iter().map(ToString::to_string)).zip(0..).collect()
+    }
+
+    fn vocabulary(pieces: &[(String, u32)]) -> Vocabulary {
+        let spelling = Spelling { alphabet: Alphabet::ByteLevel, leading_space: false };
+        let pieces = pieces.iter().map(|(piece, id)| (*id, piece.as_str()));
+        Vocabulary::new(pieces, Vec::new(), spelling).unwrap()
+    }
+
+    fn listed(longer: &[&str], merges: &[(&str, &str)], whole_words: bool) -> (ByteBpe, Vocabulary) {
+        let pieces = pieces(longer);
+        let vocabulary = vocabulary(&pieces);
+        let merges: Vec<Merge<'_>> =
+            merges.iter().map(|(left, right)| ((*left).into(), (*right).into())).collect();
+        let borrowed = pieces.iter().map(|(piece, id)| (piece.as_str(), *id));
+        let model = ByteBpe::from_merges(borrowed, &merges, whole_words, &vocabulary).unwrap().unwrap();
+        (model, vocabulary)
+    }
+
+    fn spelled((model, vocabulary): &(ByteBpe, Vocabulary), word: &str) -> Vec<String> {
+        let mut tokens = Vec::new();
+        model.encode_word(word.as_bytes(), vocabulary, &mut Work::default(), &mut tokens);
+        let text = |token: &PipelineToken| String::from_utf8_lossy(vocabulary.bytes(token.id())).into_owned();
+        tokens.iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_earlier_merge_goes_first_and_the_leftmost_of_equals() {
+        let model =
+            listed(&["ab", "bc", "abc", "aa"], &[("b", "c"), ("a", "b"), ("a", "a"), ("ab", "c")], false);
+        assert_eq!(spelled(&model, "abc"), ["a", "bc"]);
+        assert_eq!(spelled(&model, "abab"), ["ab", "ab"]);
+        assert_eq!(spelled(&model, "aaaaa"), ["aa", "aa", "a"]);
+        assert_eq!(spelled(&model, "é"), ["\u{fffd}", "\u{fffd}"]);
+    }
+
+    #[test]
+    fn whole_words_are_not_cut_where_the_file_says_so() {
+        let merges = [("b", "c"), ("a", "b"), ("ab", "c")];
+        assert_eq!(spelled(&listed(&["ab", "bc", "abc"], &merges, true), "abc"), ["abc"]);
+        assert_eq!(spelled(&listed(&["ab", "bc", "abc"], &merges, false), "abc"), ["a", "bc"]);
+    }
+
+    #[test]
+    fn a_merge_that_makes_no_piece_is_an_error_and_one_outside_the_alphabet_nothing() {
+        let pieces = pieces(&["ab"]);
+        let vocabulary = vocabulary(&pieces);
+        let build = |left: &'static str, right: &'static str| {
+            let borrowed = pieces.iter().map(|(piece, id)| (piece.as_str(), *id));
+            ByteBpe::from_merges(borrowed, &[(left.into(), right.into())], false, &vocabulary)
+        };
+        assert!(build("b", "a").err().unwrap().contains("makes no piece"));
+        let model = (build("中a", "b").unwrap().unwrap(), vocabulary);
+        assert_eq!(spelled(&model, "ab"), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_table_says_what_looking_for_each_join_says() {
+        let longer = ["ab", "bc", "abc", "aa", "aab", "caa", "bcaa"];
+        let merges = [
+            ("b", "c"),
+            ("a", "a"),
+            ("aa", "b"),
+            ("c", "aa"),
+            ("b", "caa"),
+            ("bc", "aa"),
+            ("a", "b"),
+            ("a", "bc"),
+        ];
+        let by_merges = || listed(&longer, &merges, false);
+        let by_union = || {
+            let pieces = pieces(&longer);
+            let vocabulary = vocabulary(&pieces);
+            let borrowed = pieces.iter().map(|(piece, id)| (piece.as_str(), *id));
+            (ByteBpe::from_ranks(borrowed, &vocabulary).unwrap(), vocabulary)
+        };
+        for (without, with) in [(by_merges(), by_merges()), (by_union(), by_union())] {
+            with.0.by_ids.get_or_init(|| with.0.table(&with.1));
+            for number in 0..3_usize.pow(7) {
+                let word: String =
+                    (0..7).map(|place| ['a', 'b', 'c'][number / 3_usize.pow(place) % 3]).collect();
+                assert_eq!(spelled(&without, &word), spelled(&with, &word), "{word}");
+            }
+        }
+    }
 }

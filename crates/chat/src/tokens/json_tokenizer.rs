@@ -158,7 +158,7 @@ fn bpe(
         ..BpeConfig::default()
     };
     let model = PipelineBPE::from_config(config).map_err(|error| error.to_string())?;
-    Ok(TokenModel::Crate(PipelineModel::BPE(model)))
+    Ok(TokenModel::Crate(Box::new(PipelineModel::BPE(model))))
 }
 
 fn unigram(
@@ -177,7 +177,7 @@ fn unigram(
     unlearn_unigram(&mut pieces, vocabulary.added());
     let model = Unigram::from(pieces, unknown, byte_fallback);
     let model = model.map_err(|error| error.to_string())?;
-    Ok(TokenModel::Crate(PipelineModel::Unigram(model)))
+    Ok(TokenModel::Crate(Box::new(PipelineModel::Unigram(model))))
 }
 
 fn read_added(entries: Option<&Json>) -> Option<Vec<Added>> {

@@ -32,12 +32,12 @@ pub(super) enum Model {
     /// Byte-level BPE.
     Bytes(ByteBpe),
     /// Any other.
-    Crate(PipelineModel),
+    Crate(Box<PipelineModel>),
 }
 
 enum Encoder {
     Bytes {
-        words: PipelinePreTokenizer,
+        words: Box<PipelinePreTokenizer>,
         model: ByteBpe,
         /// Tells its words from those of others in a thread's [`Buffers`].
         number: u64,
@@ -84,7 +84,7 @@ impl Pipeline {
             }
         }
         let normalizer = tokenizers::from_json(&parts.to_string()).map_err(|error| error.to_string())?;
-        let words = regex_split::with_engine(normalizer.get_pre_tokenizer())?;
+        let words = Box::new(regex_split::with_engine(normalizer.get_pre_tokenizer())?);
         let encoder = match model {
             Model::Bytes(model) => {
                 Encoder::Bytes { words, model, number: PIPELINES.fetch_add(1, Ordering::Relaxed) }
@@ -93,8 +93,8 @@ impl Pipeline {
             Model::Crate(model) => Encoder::Crate(PipelineTokenizer::from_parts(
                 AddedVocabulary::new(),
                 Vec::new(),
-                words,
-                model,
+                *words,
+                *model,
                 PipelinePostProcessor::default(),
                 None,
                 BTreeMap::new(),
