@@ -81,7 +81,7 @@ fn load_tokenizer(bencher: Bencher<'_, '_>) {
 
 /// Streams what a model would have written, a thousand calls with prose between, in portions of four characters; time for
 /// twice the text should be twice the time.
-#[divan::bench(args = FAMILIES, consts = [1, 2])]
+#[divan::bench(args = FAMILIES, consts = [4, 8])]
 fn stream<const TIMES: usize>(bencher: Bencher<'_, '_>, template: Template) {
     let text: Vec<char> = answer(template).repeat(1000 * TIMES).chars().collect();
     let portions: Vec<String> = text.chunks(4).map(|portion| portion.iter().collect()).collect();
