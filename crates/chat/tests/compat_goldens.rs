@@ -1,32 +1,19 @@
 //! Every golden of the reference trainers against our compatibility modes.
 //!
-//! The goldens and the tokenizers they were made with are no part of the project. Name their folder and run
-//! `TOOLSMITH_REFERENCE_DATA=DIR cargo test -p toolsmith-chat --test compat_goldens -- --ignored --nocapture`.
+//! The goldens and the tokenizers they were made with are no part of the project (see `shared/mod.rs`). Run
+//! `cargo test -p toolsmith-chat --test compat_goldens -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod shared;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 use toolsmith_chat::compat::llama_factory::{ToolFormat, write_calls, write_tools};
 use toolsmith_chat::compat::{ArrowSchema, Compat, Limits, Mode, to_chatglm3, to_glm4, to_sharegpt};
 use toolsmith_chat::data::{self, SourceFormat};
 use toolsmith_chat::tokens::ChatTokenizer;
-
-fn shared(path: &str) -> PathBuf {
-    let Some(folder) = std::env::var_os("TOOLSMITH_REFERENCE_DATA") else {
-        panic!("set TOOLSMITH_REFERENCE_DATA to the folder that holds golden/ and tokenizers/")
-    };
-    PathBuf::from(folder).join(path)
-}
-
-fn lines(name: &str) -> Vec<Value> {
-    let path = shared("golden").join(name);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 /// Goldens that are equal, and those where the reference and we both give no sample, by file and template.
 const EQUAL_AND_REFUSED: [(&str, usize, usize); 9] = [
@@ -50,10 +37,8 @@ impl Tokenizers {
     }
 
     fn load(name: &str) -> (ChatTokenizer, Option<u32>, Option<u32>) {
-        let folder = shared("tokenizers").join(name);
-        let tokenizer = ChatTokenizer::from_bytes(&fs::read(folder.join("tokenizer.json")).unwrap()).unwrap();
-        let config: Value =
-            serde_json::from_slice(&fs::read(folder.join("tokenizer_config.json")).unwrap()).unwrap();
+        let tokenizer = shared::tokenizer(name);
+        let config = shared::json(&format!("tokenizers/{name}/tokenizer_config.json"));
         let id = |key: &str| config[key].as_str().and_then(|name| tokenizer.control_id(name));
         let (bos, eos) = (id("bos_token"), id("eos_token"));
         (tokenizer, bos, eos)
@@ -160,7 +145,7 @@ fn ids_and_labels_equal_the_references() {
     for file in
         ["glm4_official.jsonl", "chatglm3_2023.jsonl", "llama_factory.jsonl", "transformers_5_6.jsonl"]
     {
-        for case in lines(file) {
+        for case in shared::lines(&format!("golden/{file}")) {
             let reference = case["reference"].as_str().unwrap();
             if matches!(reference, "glm4-official" | "chatglm3-2023" | "llama-factory") {
                 let name = format!("{file} {}", case["template"].as_str().unwrap());
@@ -192,7 +177,7 @@ fn ids_and_labels_equal_the_references() {
 fn formatters_equal_the_references() {
     let (mut equal, mut refused) = (0, 0);
     let mut different = Vec::new();
-    for case in lines("lf_formatters.jsonl") {
+    for case in shared::lines("golden/lf_formatters.jsonl") {
         let format: ToolFormat = case["format"].as_str().unwrap().parse().unwrap();
         let input = case["input"].as_str().unwrap();
         let text = match case["kind"].as_str().unwrap() {
@@ -216,7 +201,7 @@ fn formatters_equal_the_references() {
 #[ignore = "needs the goldens of the reference trainers"]
 fn conversations_become_the_references_records() {
     let (mut equal, mut different) = (0, Vec::new());
-    for case in lines("conversations.jsonl") {
+    for case in shared::lines("golden/conversations.jsonl") {
         let conversation = data::read_record(case["conversation"].clone(), SourceFormat::OpenAi).unwrap();
         let written = [
             ("glm4", to_glm4(&conversation)),

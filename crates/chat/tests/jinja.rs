@@ -1,40 +1,22 @@
 //! Chat templates of models, run here, print and mask what transformers prints and masks. These checks need real
 //! templates, tokenizers and goldens, which lie beside the checkout and are no part of the project:
-//! `cargo test -p toolsmith-chat --test jinja -- --ignored --nocapture`. `SHARED_DATA` names the data's folder where it
-//! lies elsewhere, `TRL_TEMPLATES` the folder `trl/chat_templates` of an unpacked TRL 1.16.0 wheel.
+//! `cargo test -p toolsmith-chat --test jinja -- --ignored --nocapture`. `shared/mod.rs` says where the data's folder may
+//! lie; `TRL_TEMPLATES` names the folder `trl/chat_templates` of an unpacked TRL 1.16.0 wheel.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 use toolsmith_chat::data::{self, Conversation, SourceFormat};
 use toolsmith_chat::template::{
-    ModelFacts, ModelTemplate, PieceKind, RenderOptions, Template, TrainingSample, first_difference,
+    ModelFacts, ModelTemplate, PieceKind, RenderOptions, Rendered, Template, TrainingSample, first_difference,
 };
 use toolsmith_chat::tokens::ChatTokenizer;
-
-fn shared(path: &str) -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("SHARED_DATA").map_or_else(beside, PathBuf::from);
-    assert!(
-        folder.is_dir(),
-        "{} is not there: this test needs the data folder that lies beside the checkout, or SHARED_DATA to name it",
-        folder.display()
-    );
-    folder.join(path)
-}
-
-fn json(path: &str) -> Value {
-    serde_json::from_slice(&fs::read(shared(path)).unwrap()).unwrap()
-}
-
-fn lines(path: &str) -> Vec<Value> {
-    let text = fs::read_to_string(shared(path)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 /// Template in the goldens and the tokenizer folder that goes with it.
 const TEMPLATES: [(&str, &str); 6] = [
@@ -47,9 +29,7 @@ const TEMPLATES: [(&str, &str); 6] = [
 ];
 
 fn tokenizer(folder: &str) -> (ChatTokenizer, Value) {
-    let bytes = fs::read(shared("tokenizers").join(folder).join("tokenizer.json")).unwrap();
-    let config = json(&format!("tokenizers/{folder}/tokenizer_config.json"));
-    (ChatTokenizer::from_bytes(&bytes).unwrap(), config)
+    (shared::tokenizer(folder), shared::json(&format!("tokenizers/{folder}/tokenizer_config.json")))
 }
 
 fn model_template(source: &str, tokenizer: &ChatTokenizer, config: &Value) -> ModelTemplate {
@@ -59,19 +39,7 @@ fn model_template(source: &str, tokenizer: &ChatTokenizer, config: &Value) -> Mo
 }
 
 fn template_source(name: &str) -> String {
-    json("chat_templates.json")[name]["chat_template"].as_str().unwrap().to_owned()
-}
-
-/// Whether any text of the conversation holds the name of an added token: there, ids differ on purpose.
-fn holds_control_text(value: &Value, tokenizer: &ChatTokenizer) -> bool {
-    match value {
-        Value::String(text) => tokenizer.added_tokens().any(|name| text.contains(name)),
-        Value::Array(items) => items.iter().any(|item| holds_control_text(item, tokenizer)),
-        Value::Object(map) => map.iter().any(|(key, item)| {
-            holds_control_text(item, tokenizer) || tokenizer.added_tokens().any(|name| key.contains(name))
-        }),
-        _ => false,
-    }
+    shared::json("chat_templates.json")[name]["chat_template"].as_str().unwrap().to_owned()
 }
 
 fn conversation(case: &Value) -> Conversation {
@@ -84,49 +52,66 @@ fn options(case: &Value) -> RenderOptions {
     RenderOptions { add_generation_prompt: prompt, enable_thinking: thinking, ..RenderOptions::PLAIN }
 }
 
+/// Renders each of the template's cases, counts what `judge` says of the texts and returns those judged `WRONG`.
+fn judge_cases(
+    name: &str,
+    cases: &[Value],
+    render: impl Fn(&Value) -> Result<Rendered, String>,
+    judge: impl Fn(&Value, &Rendered) -> &'static str,
+) -> Vec<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for case in cases.iter().filter(|case| case["template"] == name) {
+        let id = case["id"].as_str().unwrap();
+        let outcome = match (&case["error"], render(case)) {
+            (Value::Null, Ok(rendered)) => judge(case, &rendered),
+            (Value::Null, Err(error)) => {
+                println!("{id}: {error}");
+                "WRONG refusal"
+            }
+            (_, Err(_)) => "refused by both",
+            (_, Ok(_)) => "WRONG: refused by the reference alone",
+        };
+        if outcome.starts_with("WRONG") {
+            wrong.push(format!("{id}: {outcome}"));
+        }
+        *counts.entry(outcome).or_default() += 1;
+    }
+    println!("{name}: {counts:?}");
+    wrong
+}
+
+fn ids_of(case: &Value) -> Vec<u32> {
+    serde_json::from_value(case["input_ids"].clone()).unwrap()
+}
+
 #[test]
 #[ignore = "needs the data folder beside the checkout"]
 fn texts_and_ids_equal_those_of_transformers() {
-    let cases = lines("golden/hf_jinja.jsonl");
+    let cases = shared::lines("golden/hf_jinja.jsonl");
     let mut wrong = Vec::new();
     for (name, folder) in TEMPLATES {
         let (tokenizer, config) = tokenizer(folder);
         let template = model_template(&template_source(name), &tokenizer, &config);
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for case in cases.iter().filter(|case| case["template"] == name) {
-            let id = case["id"].as_str().unwrap();
-            let rendered = template.render(&conversation(case), &options(case));
-            let outcome = match (&case["error"], rendered) {
-                (Value::Null, Ok(rendered)) => {
-                    let ids: Vec<u32> = serde_json::from_value(case["input_ids"].clone()).unwrap();
-                    let encoded = tokenizer.encode(&rendered).unwrap();
-                    let apart = holds_control_text(&case["conversation"], &tokenizer);
-                    if rendered.text() != case["text"] {
-                        println!("{id}:\n{:?}\n{}", rendered.text(), case["text"]);
-                        "WRONG text"
-                    } else if apart {
-                        println!("{id}: control text in content, ids {}", encoded.input_ids == ids);
-                        assert_eq!(tokenizer.decode(&encoded.input_ids), rendered.text(), "{id}");
-                        "same text, control text in content"
-                    } else if encoded.input_ids == ids {
-                        "same text and ids"
-                    } else {
-                        "WRONG ids"
-                    }
-                }
-                (Value::Null, Err(error)) => {
-                    println!("{id}: {error}");
-                    "WRONG refusal"
-                }
-                (_, Err(_)) => "refused by both",
-                (_, Ok(_)) => "WRONG: refused by the reference alone",
-            };
-            if outcome.starts_with("WRONG") {
-                wrong.push(format!("{id}: {outcome}"));
+        let render = |case: &Value| {
+            template.render(&conversation(case), &options(case)).map_err(|error| error.to_string())
+        };
+        wrong.extend(judge_cases(name, &cases, render, |case, rendered| {
+            let (id, ids) = (&case["id"], ids_of(case));
+            let encoded = tokenizer.encode(rendered).unwrap();
+            if rendered.text() != case["text"] {
+                println!("{id}:\n{:?}\n{}", rendered.text(), case["text"]);
+                "WRONG text"
+            } else if shared::holds_control_text(&case["conversation"], &tokenizer) {
+                println!("{id}: control text in content, ids {}", encoded.input_ids == ids);
+                assert_eq!(tokenizer.decode(&encoded.input_ids), rendered.text(), "{id}");
+                "same text, control text in content"
+            } else if encoded.input_ids == ids {
+                "same text and ids"
+            } else {
+                "WRONG ids"
             }
-            *counts.entry(outcome).or_default() += 1;
-        }
-        println!("{name}: {counts:?}");
+        }));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -139,7 +124,7 @@ fn labels_of_generation_blocks_equal_those_of_transformers() {
             "TRL_TEMPLATES is not set: it names the folder trl/chat_templates of an unpacked TRL 1.16.0 wheel"
         )
     });
-    let cases = lines("golden/trl_masks.jsonl");
+    let cases = shared::lines("golden/trl_masks.jsonl");
     let mut wrong = Vec::new();
     for (name, tokenizer_folder) in [
         ("qwen2_5_training", "qwen2_5"),
@@ -150,54 +135,37 @@ fn labels_of_generation_blocks_equal_those_of_transformers() {
         let (tokenizer, config) = tokenizer(tokenizer_folder);
         let source = fs::read_to_string(Path::new(&folder).join(format!("{name}.jinja"))).unwrap();
         let template = model_template(&source, &tokenizer, &config);
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for case in cases.iter().filter(|case| case["template"] == name) {
-            let id = case["id"].as_str().unwrap();
+        let render = |case: &Value| {
             let mut conversation = conversation(case);
             // TRL knows no flags of single messages.
             conversation.messages.iter_mut().for_each(|message| message.train = None);
-            let rendered = template.render(&conversation, &RenderOptions::PLAIN);
-            let outcome = match (&case["error"], rendered) {
-                (Value::Null, Ok(rendered)) => {
-                    let encoded = tokenizer.encode(&rendered).unwrap();
-                    let ids: Vec<u32> = serde_json::from_value(case["input_ids"].clone()).unwrap();
-                    let labels: Vec<i32> = serde_json::from_value(case["labels"].clone()).unwrap();
-                    if let Some(difference) =
-                        first_difference(rendered.text(), case["text"].as_str().unwrap())
-                    {
-                        println!("{id}: {difference}");
-                        "WRONG text"
-                    } else if holds_control_text(&case["conversation"], &tokenizer) {
-                        "same text, control text in content"
-                    } else if encoded.input_ids != ids {
-                        "WRONG ids"
-                    } else if encoded.labels == labels {
-                        "same ids and labels"
-                    } else {
-                        let at = labels.iter().zip(&encoded.labels).position(|(a, b)| a != b).unwrap();
-                        println!(
-                            "{id} at {at}: {:?} label {} ours {}; {} straddle",
-                            tokenizer.id_to_token(ids[at]),
-                            labels[at],
-                            encoded.labels[at],
-                            encoded.straddling_tokens
-                        );
-                        "WRONG labels"
-                    }
-                }
-                (Value::Null, Err(error)) => {
-                    println!("{id}: {error}");
-                    "WRONG refusal"
-                }
-                (_, Err(_)) => "refused by both",
-                (_, Ok(_)) => "WRONG: refused by the reference alone",
-            };
-            if outcome.starts_with("WRONG") {
-                wrong.push(format!("{id}: {outcome}"));
+            template.render(&conversation, &RenderOptions::PLAIN).map_err(|error| error.to_string())
+        };
+        wrong.extend(judge_cases(name, &cases, render, |case, rendered| {
+            let (id, ids) = (&case["id"], ids_of(case));
+            let labels: Vec<i32> = serde_json::from_value(case["labels"].clone()).unwrap();
+            let encoded = tokenizer.encode(rendered).unwrap();
+            if let Some(difference) = first_difference(rendered.text(), case["text"].as_str().unwrap()) {
+                println!("{id}: {difference}");
+                "WRONG text"
+            } else if shared::holds_control_text(&case["conversation"], &tokenizer) {
+                "same text, control text in content"
+            } else if encoded.input_ids != ids {
+                "WRONG ids"
+            } else if encoded.labels == labels {
+                "same ids and labels"
+            } else {
+                let at = labels.iter().zip(&encoded.labels).position(|(a, b)| a != b).unwrap();
+                println!(
+                    "{id} at {at}: {:?} label {} ours {}; {} straddle",
+                    tokenizer.id_to_token(ids[at]),
+                    labels[at],
+                    encoded.labels[at],
+                    encoded.straddling_tokens
+                );
+                "WRONG labels"
             }
-            *counts.entry(outcome).or_default() += 1;
-        }
-        println!("{name}: {counts:?}");
+        }));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -213,7 +181,7 @@ fn native_families_and_their_templates_agree() {
         let template = model_template(&template_source(name), &tokenizer, &config);
         assert_eq!(template.stop_tokens()[0], native.stop_tokens()[0]);
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for case in lines("golden/conversations.jsonl") {
+        for case in shared::lines("golden/conversations.jsonl") {
             let id = case["id"].as_str().unwrap();
             let conversation = conversation(&case);
             let ours = native.samples(&conversation, &RenderOptions::TRAINING);

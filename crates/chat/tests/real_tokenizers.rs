@@ -1,11 +1,11 @@
-//! Checks with the tokenizers of real models, which are no part of the project: the folder that TOOLSMITH_TOKENIZERS names
-//! (without it, `../shared/data/tokenizers` beside the checkout) holds one folder for each, with its tokenizer.json.
+//! Checks with the tokenizers of real models, which are no part of the project (see `shared/mod.rs`).
 //! `cargo test --release -p toolsmith-chat --test real_tokenizers -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod shared;
+
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -27,27 +27,9 @@ const HARD: [&str; 9] = [
     "'ſ 'S ǅ İ ß ΐ",
 ];
 
-fn folder() -> PathBuf {
-    let folder = std::env::var_os("TOOLSMITH_TOKENIZERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/tokenizers"),
-        PathBuf::from,
-    );
-    assert!(
-        folder.is_dir(),
-        "{} is not there: name the folder with the tokenizers of real models in TOOLSMITH_TOKENIZERS",
-        folder.display()
-    );
-    folder
-}
-
-fn bytes(name: &str) -> Vec<u8> {
-    fs::read(folder().join(name).join("tokenizer.json")).unwrap()
-}
-
 fn tokenizer(name: &str) -> ChatTokenizer {
-    let bytes = bytes(name);
     let start = Instant::now();
-    let tokenizer = ChatTokenizer::from_bytes(&bytes).unwrap();
+    let tokenizer = shared::tokenizer(name);
     println!("{name}: loaded in {:.2} s", start.elapsed().as_secs_f64());
     tokenizer
 }
@@ -201,7 +183,7 @@ fn as_sentencepiece(file: &Value) -> Vec<u8> {
 #[ignore = "needs the tokenizers of real models"]
 fn a_sentencepiece_model_of_chatglm3s_vocabulary_gives_the_same_ids() {
     let json = tokenizer("chatglm3");
-    let file: Value = serde_json::from_slice(&bytes("chatglm3")).unwrap();
+    let file = shared::json("tokenizers/chatglm3/tokenizer.json");
     let model = as_sentencepiece(&file);
     if let Some(path) = std::env::var_os("TOOLSMITH_WRITE_MODEL") {
         fs::write(path, &model).unwrap();

@@ -1,12 +1,13 @@
 //! Checks against real tokenizers, real data and the goldens of the reference implementations, which lie beside the
-//! checkout in `../shared/data` (or where `TOOLSMITH_SHARED_DATA` says) and are no part of the project. They run with
+//! checkout and are no part of the project (see `shared/mod.rs`). They run with
 //! `cargo test -p toolsmith-chat --test shared_data -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use toolsmith_chat::check;
@@ -14,19 +15,6 @@ use toolsmith_chat::data::{self, SourceFormat};
 use toolsmith_chat::json::equal_by_value;
 use toolsmith_chat::template::{ModelFacts, RenderOptions, Template};
 use toolsmith_chat::tokens::ChatTokenizer;
-
-fn shared(path: &str) -> PathBuf {
-    let folder = match std::env::var_os("TOOLSMITH_SHARED_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-    };
-    assert!(
-        folder.is_dir(),
-        "{} is not there: this test needs the data folder that lies beside the checkout, or TOOLSMITH_SHARED_DATA",
-        folder.display()
-    );
-    folder.join(path)
-}
 
 /// Seconds this thread has run, so that other work on the machine does not count (0 where the system does not tell).
 fn cpu_secs() -> f64 {
@@ -44,36 +32,20 @@ fn rate<T, R>(items: &[T], all: impl Fn() -> R) -> f64 {
     (items.len() * ROUNDS) as f64 / (cpu_secs() - start)
 }
 
-fn lines(path: &str) -> Vec<Value> {
-    let text = fs::read_to_string(shared(path)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn tokenizer(name: &str) -> ChatTokenizer {
-    let bytes = fs::read(shared("tokenizers").join(name).join("tokenizer.json")).unwrap();
     let start = cpu_secs();
-    let tokenizer = ChatTokenizer::from_bytes(&bytes).unwrap();
+    let tokenizer = shared::tokenizer(name);
     println!("{name}: loaded in {:.2} s of one core", cpu_secs() - start);
     tokenizer
-}
-
-/// Whether any text of the conversation holds the name of an added token: there, ids differ on purpose.
-fn holds_control_text(value: &Value, tokenizer: &ChatTokenizer) -> bool {
-    match value {
-        Value::String(text) => tokenizer.added_tokens().any(|name| text.contains(name)),
-        Value::Array(items) => items.iter().any(|item| holds_control_text(item, tokenizer)),
-        Value::Object(map) => map.iter().any(|(key, item)| {
-            holds_control_text(item, tokenizer) || tokenizer.added_tokens().any(|name| key.contains(name))
-        }),
-        _ => false,
-    }
 }
 
 fn goldens(reference: &str, template: Template, tokenizer_name: &str) {
     let tokenizer = tokenizer(tokenizer_name);
     let (mut same_text, mut same_ids, mut apart, mut refused) = (0, 0, 0, 0);
-    let cases: Vec<_> =
-        lines("golden/hf_jinja.jsonl").into_iter().filter(|case| case["template"] == reference).collect();
+    let cases: Vec<_> = shared::lines("golden/hf_jinja.jsonl")
+        .into_iter()
+        .filter(|case| case["template"] == reference)
+        .collect();
     assert!(!cases.is_empty());
     for case in &cases {
         let id = &case["id"];
@@ -107,7 +79,7 @@ fn goldens(reference: &str, template: Template, tokenizer_name: &str) {
             // Thoughts in the content are the template's structure, marks included.
             let thinks = matches!(template, Template::Qwen3 | Template::Glm45);
             let thinks_in_content = thinks && encoded.input_ids == ids;
-            if holds_control_text(&record, &tokenizer) && !thinks_in_content {
+            if shared::holds_control_text(&record, &tokenizer) && !thinks_in_content {
                 assert_ne!(encoded.input_ids, ids, "{id}");
                 assert_eq!(tokenizer.decode(&encoded.input_ids), rendered.text(), "{id}");
                 apart += 1;
@@ -162,7 +134,7 @@ fn goldens_of_ids(
 ) {
     let tokenizer = tokenizer(tokenizer_name);
     let (mut cases, mut same) = (0, 0);
-    for case in lines(file).iter().filter(|case| of_interest(case)) {
+    for case in shared::lines(file).iter().filter(|case| of_interest(case)) {
         cases += 1;
         let id = &case["id"];
         let read = data::read_record(case["conversation"].clone(), SourceFormat::OpenAi).unwrap();
@@ -185,7 +157,11 @@ fn goldens_of_ids(
         } else {
             println!(
                 "{id}{}: differs\n  theirs {:?}\n  ours   {:?}",
-                if holds_control_text(&case["conversation"], &tokenizer) { " (control text)" } else { "" },
+                if shared::holds_control_text(&case["conversation"], &tokenizer) {
+                    " (control text)"
+                } else {
+                    ""
+                },
                 tokenizer.decode(&ids),
                 rendered.text()
             );
@@ -213,10 +189,12 @@ fn glm4_of_llama_factory_equals_the_reference() {
 #[test]
 #[ignore = "needs the data folder beside the checkout"]
 fn models_are_recognised_by_their_chat_templates() {
-    let text = fs::read_to_string(shared("chat_templates.json")).unwrap();
-    let templates: Value = serde_json::from_str(&text).unwrap();
+    let templates = shared::json("chat_templates.json");
     for (name, template) in [
         ("qwen2.5", Some(Template::Qwen25)),
+        ("qwen3", Some(Template::Qwen3)),
+        ("qwen3-coder", Some(Template::Qwen3Coder)),
+        ("llama3.1", Some(Template::Llama31)),
         ("glm4-9b-chat", Some(Template::Glm4)),
         ("glm4-0414", Some(Template::Glm40414)),
         ("glm4.5", Some(Template::Glm45)),
@@ -226,8 +204,7 @@ fn models_are_recognised_by_their_chat_templates() {
         let facts = ModelFacts::new(None, Some(&templates[name]), None, Vec::new());
         assert_eq!(Template::recognise(&facts), template, "{name}");
     }
-    let config = fs::read_to_string(shared("tokenizers/chatglm3/tokenizer_config.json")).unwrap();
-    let config: Value = serde_json::from_str(&config).unwrap();
+    let config = shared::json("tokenizers/chatglm3/tokenizer_config.json");
     let facts = ModelFacts::new(None, Some(&config), None, Vec::new());
     assert_eq!(Template::recognise(&facts), Some(Template::ChatGlm3));
 }
@@ -236,8 +213,7 @@ fn models_are_recognised_by_their_chat_templates() {
 #[ignore = "needs the data folder beside the checkout"]
 fn prompts_equal_those_of_other_programs() {
     let tokenizer = tokenizer("chatglm3");
-    let text = fs::read_to_string(shared("golden/chatglm3_ids.json")).unwrap();
-    let cases: Value = serde_json::from_str(&text).unwrap();
+    let cases = shared::json("golden/chatglm3_ids.json");
     for case in cases["cases"].as_array().unwrap() {
         let read = data::read_record(case.clone(), SourceFormat::OpenAi).unwrap();
         let rendered = Template::ChatGlm3.render(&read, &RenderOptions::PROMPT).unwrap();
@@ -257,7 +233,7 @@ fn llama31_equals_the_reference() {
 fn react_equals_llama_factory() {
     let tokenizer = tokenizer("qwen2_5");
     let (mut same, mut apart, mut refused) = (0, 0, 0);
-    for case in lines("golden/llama_factory.jsonl") {
+    for case in shared::lines("golden/llama_factory.jsonl") {
         if case["template"] != "chatml" || !case["compat"].is_null() {
             continue;
         }
@@ -275,7 +251,7 @@ fn react_equals_llama_factory() {
             same += 1;
         } else {
             apart += 1;
-            let control = holds_control_text(&case["conversation"], &tokenizer);
+            let control = shared::holds_control_text(&case["conversation"], &tokenizer);
             println!(
                 "{id}: control text in content: {control}\n  ours   {:?}\n  theirs {:?}",
                 tokenizer.decode(&ours),
@@ -290,7 +266,7 @@ fn react_equals_llama_factory() {
 #[ignore = "needs the data folder beside the checkout"]
 fn answers_parse_as_an_engineer_expects() {
     let (mut judged, mut same_as_reference) = (0, 0);
-    for case in lines("golden/parse.jsonl") {
+    for case in shared::lines("golden/parse.jsonl") {
         let template = match case["format"].as_str().unwrap() {
             "qwen" => Template::Qwen25,
             "glm4" => Template::Glm4,
@@ -342,38 +318,17 @@ fn answers_parse_as_an_engineer_expects() {
 
 #[test]
 #[ignore = "needs the data folder beside the checkout"]
-fn chat_templates_are_recognised() {
-    let text = fs::read_to_string(shared("chat_templates.json")).unwrap();
-    let templates: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
-    for (name, template) in [
-        ("qwen2.5", Template::Qwen25),
-        ("qwen3", Template::Qwen3),
-        ("qwen3-coder", Template::Qwen3Coder),
-        ("hermes-3", Template::Hermes),
-        ("llama3.1", Template::Llama31),
-        ("mistral-nemo", Template::Mistral),
-        ("glm4-9b-chat", Template::Glm4),
-    ] {
-        let facts = ModelFacts::new(None, Some(&templates[name]), None, Vec::new());
-        assert_eq!(Template::recognise(&facts), Some(template), "{name}");
-    }
-}
-
-#[test]
-#[ignore = "needs the data folder beside the checkout"]
 fn real_conversations_are_read_checked_rendered_and_encoded() {
     for (name, template) in [("qwen2_5", Template::Qwen25), ("glm4", Template::Glm4)] {
         let tokenizer = tokenizer(name);
-        let config = fs::read(shared("tokenizers").join(name).join("tokenizer_config.json")).unwrap();
-        let config: Value = serde_json::from_slice(&config).unwrap();
+        let config = shared::json(&format!("tokenizers/{name}/tokenizer_config.json"));
         let facts = ModelFacts::new(None, Some(&config), None, Vec::new());
         assert_eq!(Template::recognise(&facts), Some(template));
 
         let mut texts = Vec::new();
         for file in ["glaive_toolcall_en_demo.json", "glaive_toolcall_zh_demo.json"] {
-            let bytes = fs::read(shared("datasets").join(file)).unwrap();
-            let records: Vec<Value> = serde_json::from_slice(&bytes).unwrap();
-            texts.extend(records.iter().map(Value::to_string));
+            let records = shared::json(&format!("datasets/{file}"));
+            texts.extend(records.as_array().unwrap().iter().map(Value::to_string));
         }
         assert_eq!(texts.len(), 600);
         let read_all = || -> Vec<_> {

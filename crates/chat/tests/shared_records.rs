@@ -1,12 +1,12 @@
 //! Records of the reference implementations' goldens, read by every format's reader and compared with the conversation
-//! they were made from. They need a folder that is no part of the project, and run with
-//! `TOOLSMITH_SHARED_DATA=FOLDER cargo test -p toolsmith-chat --test shared_records -- --ignored --nocapture`.
+//! they were made from. They need a folder that is no part of the project (see `shared/mod.rs`), and run with
+//! `cargo test -p toolsmith-chat --test shared_records -- --ignored --nocapture`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod shared;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use toolsmith_chat::data::convert::{RawFormat, convert};
@@ -14,14 +14,6 @@ use toolsmith_chat::data::{
     Conversation, Message, Record, RecordFormat, Role, SourceFormat, read_any, read_record, recognise,
 };
 use toolsmith_chat::json::equal_by_value;
-
-fn lines(path: &str) -> Vec<Value> {
-    let folder = std::env::var("TOOLSMITH_SHARED_DATA");
-    let folder =
-        folder.unwrap_or_else(|_| panic!("set TOOLSMITH_SHARED_DATA to the folder that holds golden/"));
-    let text = fs::read_to_string(PathBuf::from(folder).join(path)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 /// What every format can say of a conversation: no ids, names or thoughts, and one way to write a turn.
 fn plain(conversation: &Conversation, format: SourceFormat) -> Value {
@@ -141,7 +133,7 @@ fn records_of_every_format_give_the_conversation() {
         ("llama-factory", SourceFormat::ShareGpt),
     ];
     let mut cases = Vec::new();
-    for case in lines("golden/conversations.jsonl") {
+    for case in shared::lines("golden/conversations.jsonl") {
         for (name, format) in names {
             let record = case["records"][name].clone();
             if !record.is_null() {
@@ -162,7 +154,7 @@ fn golden_records_give_the_conversation() {
         ("glm4_official", SourceFormat::Glm4),
         ("llama_factory", SourceFormat::ShareGpt),
     ] {
-        for case in lines(&format!("golden/{file}.jsonl")) {
+        for case in shared::lines(&format!("golden/{file}.jsonl")) {
             let record = case["record"].clone();
             if record.get("prompt").is_some() {
                 assert!(matches!(read_any(record, None).unwrap(), Record::InputOutput(_)));
@@ -184,7 +176,7 @@ fn golden_records_give_the_conversation() {
 #[test]
 #[ignore = "needs the folder TOOLSMITH_SHARED_DATA"]
 fn toolalpaca_converts_as_the_reference_does() {
-    for case in lines("golden/toolalpaca_convert.jsonl") {
+    for case in shared::lines("golden/toolalpaca_convert.jsonl") {
         let raw = case["record"].as_array().unwrap();
         let converted: Vec<_> = raw.iter().map(|raw| convert(raw.clone(), RawFormat::ToolAlpaca)).collect();
         let records: Vec<Value> = converted.iter().flat_map(|one| one.records.clone()).collect();

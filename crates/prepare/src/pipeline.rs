@@ -1,8 +1,9 @@
 //! The parallel pipeline: one thread reads, several work, the caller takes results in input order.
 //!
-//! In: source files and a function from one raw record to samples. Out: rows, handed over chunk by chunk in the order
-//! of the input whatever the number of threads, and a [`Summary`]. Chunks depend on the input alone and queues are
-//! bounded, so memory stays flat however large the input is. Does not know what becomes of the rows.
+//! In: source files and a function from a chunk of raw records to anything, or from one record to samples. Out: what it
+//! makes, handed over chunk by chunk in the order of the input whatever the number of threads; for samples a
+//! [`Summary`]. Chunks depend on the input alone and queues are bounded, so memory stays flat however large the input
+//! is. Does not know what becomes of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,9 +68,13 @@ pub struct Accepted {
 /// Makes samples of one record's bytes, or says everything that is wrong with it; told the index of its source.
 pub type Work<'a> = dyn Fn(usize, &[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
 
-struct Chunk {
-    source: usize,
-    records: Vec<RawRecord>,
+/// Neighbouring records of one source, worked on together.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Index of the file among the sources.
+    pub source: usize,
+    /// Its records, in order.
+    pub records: Vec<RawRecord>,
 }
 
 /// A finished chunk: its rows and what was said about its records.
@@ -82,8 +87,6 @@ struct Finished {
     compared: usize,
 }
 
-type ChunkResult = Result<Finished, PrepareError>;
-
 /// Sends every record of `sources` through `work` and hands the rows to `take` in input order.
 ///
 /// `progress` hears about each chunk. Reading stops at the first error of `take`.
@@ -94,6 +97,33 @@ pub fn run(
     progress: &mut dyn FnMut(Progress),
     take: &mut dyn FnMut(Rows, &Summary) -> Result<(), PrepareError>,
 ) -> Result<Summary, PrepareError> {
+    let mut summary = Summary::default();
+    map_chunks(sources, options, &|chunk| finish(chunk, work), &mut |finished, bytes_read| {
+        let source = sources[finished.source].display().to_string();
+        summary.conversations += finished.conversations;
+        summary.compared += finished.compared;
+        for (place, reasons) in finished.refused {
+            summary.refuse(&source, place, reasons);
+        }
+        for (place, reasons) in finished.warned {
+            summary.warn(&source, place, reasons);
+        }
+        finished.rows.iter().for_each(|row| summary.count(&row));
+        take(finished.rows, &summary)?;
+        progress(Progress { bytes_read, conversations: summary.conversations, samples: summary.samples });
+        Ok(())
+    })?;
+    Ok(summary)
+}
+
+/// Sends every chunk of `sources` through `work`, several at a time, and hands what it makes of them to `take` in input
+/// order, with the bytes read so far. Ends at the first error of `take`.
+pub fn map_chunks<T: Send>(
+    sources: &[PathBuf],
+    options: &PipelineOptions,
+    work: &(dyn Fn(Chunk) -> T + Sync),
+    take: &mut dyn FnMut(T, u64) -> Result<(), PrepareError>,
+) -> Result<(), PrepareError> {
     let threads = options.threads.max(1);
     // A wrong name is told before hours of work on the files before it.
     for path in sources {
@@ -102,8 +132,8 @@ pub fn run(
     let bytes_read = Arc::new(AtomicU64::new(0));
     thread::scope(|scope| {
         // Results wait in the order in which their chunks were read, each in its own slot.
-        let (slots, in_order) = sync_channel::<Receiver<ChunkResult>>(threads * 4);
-        let (jobs, waiting) = sync_channel::<(Chunk, SyncSender<ChunkResult>)>(threads * 4);
+        let (slots, in_order) = sync_channel::<Slot<T>>(threads * 4);
+        let (jobs, waiting) = sync_channel::<Job<T>>(threads * 4);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..threads {
             let waiting = Arc::clone(&waiting);
@@ -112,38 +142,27 @@ pub fn run(
         drop(waiting);
         let counter = Arc::clone(&bytes_read);
         scope.spawn(move || read_all(sources, options.max_record_bytes, &counter, &slots, &jobs));
-
-        let mut summary = Summary::default();
         for slot in in_order {
-            let finished = slot.recv().map_err(|_| PrepareError::WorkerLost)??;
-            let source = sources[finished.source].display().to_string();
-            summary.conversations += finished.conversations;
-            summary.compared += finished.compared;
-            for (place, reasons) in finished.refused {
-                summary.refuse(&source, place, reasons);
-            }
-            for (place, reasons) in finished.warned {
-                summary.warn(&source, place, reasons);
-            }
-            finished.rows.iter().for_each(|row| summary.count(&row));
-            take(finished.rows, &summary)?;
-            progress(Progress {
-                bytes_read: bytes_read.load(Ordering::Relaxed),
-                conversations: summary.conversations,
-                samples: summary.samples,
-            });
+            let made = slot.recv().map_err(|_| PrepareError::WorkerLost)??;
+            take(made, bytes_read.load(Ordering::Relaxed))?;
         }
-        Ok(summary)
+        Ok(())
     })
 }
 
+/// Where the result of a chunk will arrive.
+type Slot<T> = Receiver<Result<T, PrepareError>>;
+
+/// A chunk, and where its result goes.
+type Job<T> = (Chunk, SyncSender<Result<T, PrepareError>>);
+
 /// Reads every source into chunks. Ends early, without a word, when nobody takes them any more.
-fn read_all(
+fn read_all<T>(
     sources: &[PathBuf],
     max_record_bytes: usize,
     bytes_read: &Arc<AtomicU64>,
-    slots: &SyncSender<Receiver<ChunkResult>>,
-    jobs: &SyncSender<(Chunk, SyncSender<ChunkResult>)>,
+    slots: &SyncSender<Slot<T>>,
+    jobs: &SyncSender<Job<T>>,
 ) {
     for (source, path) in sources.iter().enumerate() {
         let outcome = read_source(path, source, max_record_bytes, bytes_read, &mut |chunk| {
@@ -188,14 +207,14 @@ fn read_source(
     Ok(records.is_empty() || send(Chunk { source, records }))
 }
 
-fn work_through(waiting: &Mutex<Receiver<(Chunk, SyncSender<ChunkResult>)>>, work: &Work<'_>) {
+fn work_through<T>(waiting: &Mutex<Receiver<Job<T>>>, work: &(dyn Fn(Chunk) -> T + Sync)) {
     loop {
         let job = match waiting.lock() {
             Ok(waiting) => waiting.recv(),
             Err(_) => return,
         };
         let Ok((chunk, done)) = job else { return };
-        let _nobody_listens = done.send(Ok(finish(chunk, work)));
+        let _nobody_listens = done.send(Ok(work(chunk)));
     }
 }
 

@@ -8,9 +8,9 @@
 //!               {"role": "tool", "tool_call_id": "c1", "content": …}]}
 //! ```
 //!
-//! `arguments` is JSON text or an object; `content` a text, null, or a list of text parts (or LLaMA-Factory 1.0's parts); `train` or `loss` decides
-//! whether a message is trained. Tools may be wrapped or bare and are kept as they are. `developer` is `system`, and a
-//! top-level `system` is the first message.
+//! `arguments` is JSON text or an object; `content` a text, null, or a list of text parts (or LLaMA-Factory 1.0's parts);
+//! `train` or `loss` decides whether a message is trained. Tools may be wrapped or bare and are kept as they are.
+//! `developer` is `system`, and a top-level `system` is the first message.
 
 use super::shape::Place;
 use super::sharegpt::{self, Names};
