@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use toolsmith_chat::check::{Code, Finding};
 use toolsmith_chat::data::Conversation;
-use toolsmith_prepare::{
-    FileRecords, PipelineOptions, Place, RawRecord, Reason, Record, RecordFormat, record,
-};
+use toolsmith_prepare::{FileRecords, PipelineOptions, Place, RawRecord, Record, RecordFormat, record};
 
 /// A record with where it stands.
 pub(crate) struct Located<T> {
@@ -42,21 +41,21 @@ pub(crate) fn raw_records(
 pub(crate) fn records(
     path: &Path,
     format: Option<RecordFormat>,
-) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Located<Result<Record, Reason>>>> + use<>> {
+) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Located<Result<Record, Finding>>>> + use<>> {
     let owned = path.to_path_buf();
     Ok(raw_records(path)?.map(move |raw| {
         let raw = raw?;
         let place = raw.place;
         let value = match raw.bytes {
             Ok(bytes) => record::read(&bytes, place, format.as_ref()),
-            Err(message) => Err(Reason::new("unreadable", message)),
+            Err(message) => Err(Finding::new(Code::Unreadable, message)),
         };
         Ok(Located { path: owned.clone(), place, value })
     }))
 }
 
 /// The conversations of a file; other records are reasons.
-pub(crate) fn conversation(record: Result<Record, Reason>) -> Result<Conversation, Reason> {
+pub(crate) fn conversation(record: Result<Record, Finding>) -> Result<Conversation, Finding> {
     match record? {
         Record::Conversation(conversation) => Ok(conversation),
         other => {
@@ -66,7 +65,7 @@ pub(crate) fn conversation(record: Result<Record, Reason>) -> Result<Conversatio
                 _ => "a plain text",
             };
             let message = format!("{found}; expected a conversation (messages or conversations)");
-            Err(Reason::new("shape", message))
+            Err(Finding::new(Code::Shape, message))
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a call and the tools offered. Out: a [`Validity`]. Schemas are read as JSON Schema; nothing is fetched.
 
-use toolsmith_chat::Json;
+use toolsmith_chat::check::{Schemas, Verdict};
 use toolsmith_chat::data::{ToolCall, ToolSpec};
 
 /// What the schema says about a call.
@@ -21,13 +21,10 @@ pub fn validate(call: &ToolCall, tools: &[ToolSpec]) -> Validity {
     let Some(tool) = tools.iter().find(|tool| tool.name() == Some(call.name.as_str())) else {
         return Validity::Invalid;
     };
-    let verdict = |valid: bool| if valid { Validity::Valid } else { Validity::Invalid };
-    match tool.parameters() {
-        None | Some(Json::Null) => verdict(call.arguments.is_object()),
-        Some(schema) => match jsonschema::validator_for(schema) {
-            Ok(validator) => verdict(call.arguments.is_object() && validator.is_valid(&call.arguments)),
-            Err(_) => Validity::Unknown,
-        },
+    match Schemas::default().verdict(tool.parameters(), &call.arguments) {
+        Verdict::Valid => Validity::Valid,
+        Verdict::Invalid(_) => Validity::Invalid,
+        Verdict::Unknown(_) => Validity::Unknown,
     }
 }
 

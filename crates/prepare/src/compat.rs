@@ -3,12 +3,12 @@
 //! In: a record's bytes and the [`Mode`]. Out: its samples, or the reason why the trainer had none. What `check` would
 //! refuse is only warned about here, since the trainer kept it.
 
-use toolsmith_chat::check;
+use toolsmith_chat::check::{self, Code, Finding};
 use toolsmith_chat::compat::{CompatError, Mode};
 use toolsmith_chat::tokens::ChatTokenizer;
 
 use crate::record;
-use crate::{Accepted, Place, Reason, RecordFormat, Sample};
+use crate::{Accepted, Place, RecordFormat, Sample};
 
 pub(crate) fn samples(
     tokenizer: &ChatTokenizer,
@@ -16,26 +16,23 @@ pub(crate) fn samples(
     bytes: &[u8],
     place: Place,
     format: Option<&RecordFormat>,
-) -> Result<Accepted, Vec<Reason>> {
-    let json = record::parse(bytes, place).map_err(|reason| vec![reason])?;
+) -> Result<Accepted, Vec<Finding>> {
+    let json = record::parse(bytes, place).map_err(|finding| vec![finding])?;
     let format = match format {
         Some(RecordFormat::Conversation(format)) => Some(*format),
         _ => None,
     };
     let encoded = mode.encode(json, format, tokenizer).map_err(|error| {
-        let code = match error {
-            CompatError::Data(_) => "shape",
-            CompatError::Tokenizer(_) | CompatError::NoControlToken { .. } => "tokenizer",
-            _ => "compat",
+        let code = match &error {
+            CompatError::Data(error) => error.code(),
+            CompatError::Tokenizer(_) | CompatError::NoControlToken { .. } => Code::Tokenizer,
+            _ => Code::Compat,
         };
-        vec![Reason::new(code, error.to_string())]
+        vec![Finding::new(code, error.to_string())]
     })?;
     let mut accepted = Accepted { samples: Vec::with_capacity(encoded.len()), ..Accepted::default() };
     for sample in encoded {
-        let findings = check::check_encoded(&sample);
-        accepted
-            .warnings
-            .extend(findings.iter().map(|finding| Reason::new(finding.code.as_str(), finding.to_string())));
+        accepted.warnings.extend(check::check_encoded(&sample));
         accepted.samples.push(Sample { input_ids: sample.input_ids, labels: sample.labels, weights: None });
     }
     Ok(accepted)

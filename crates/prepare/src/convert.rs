@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use toolsmith_chat::check::{Code, Finding};
 use toolsmith_chat::data::convert::{RawFormat, convert};
 use toolsmith_chat::json::to_python;
 
 use crate::parquet_file::{create_beside, persist, write_error};
-use crate::{FileRecords, MAX_LISTED, PipelineOptions, PrepareError, Reason, Refusal, record};
+use crate::{FileRecords, MAX_LISTED, PipelineOptions, PrepareError, Refusal, record};
 
 /// What a conversion did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,11 +30,11 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    fn drop(&mut self, source: &str, place: crate::Place, reason: Reason) {
+    fn drop(&mut self, source: &str, place: crate::Place, finding: Finding) {
         self.dropped += 1;
         if self.drops.len() < MAX_LISTED {
             let (line, index) = (place.line, place.index);
-            self.drops.push(Refusal { source: source.to_owned(), line, index, reason });
+            self.drops.push(Refusal { source: source.to_owned(), line, index, finding });
         }
     }
 }
@@ -57,9 +58,9 @@ pub fn convert_files(
         for raw in FileRecords::open(path, max_record_bytes, &bytes_read)? {
             let raw = raw.map_err(|source| PrepareError::Read { path: path.clone(), source })?;
             conversion.read += 1;
-            let json = raw.bytes.map_err(|message| Reason::new("unreadable", message));
+            let json = raw.bytes.map_err(|message| Finding::new(Code::Unreadable, message));
             match json.and_then(|bytes| record::parse(&bytes, raw.place)) {
-                Err(reason) => conversion.drop(&source, raw.place, reason),
+                Err(finding) => conversion.drop(&source, raw.place, finding),
                 Ok(json) => {
                     let converted = convert(json, format);
                     for record in converted.records {
@@ -69,7 +70,7 @@ pub fn convert_files(
                         conversion.written += 1;
                     }
                     for error in converted.dropped {
-                        conversion.drop(&source, raw.place, Reason::new("shape", error.to_string()));
+                        conversion.drop(&source, raw.place, Finding::new(error.code(), error.to_string()));
                     }
                 }
             }

@@ -31,6 +31,6 @@ pub use pipeline::{Accepted, Chunk, PipelineOptions, Progress, Sample, Work, map
 pub use prepare::{Outcome, PrepareOptions, prepare_in_memory, prepare_to_parquet};
 pub use record::{Record, RecordFormat};
 pub use rows::{IGNORE_INDEX, Origin, Row, Rows};
-pub use sample::{SampleMaker, SampleOptions, TEMPLATE_DIFFERS};
+pub use sample::{SampleMaker, SampleOptions};
 pub use split::{Place, RawRecord, Records};
-pub use summary::{MAX_LISTED, Reason, Refusal, Summary};
+pub use summary::{MAX_LISTED, Refusal, Summary};

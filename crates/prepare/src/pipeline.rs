@@ -11,7 +11,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::{FileRecords, Origin, Place, PrepareError, RawRecord, Reason, Rows, Summary};
+use toolsmith_chat::check::{Code, Finding};
+
+use crate::{FileRecords, Origin, Place, PrepareError, RawRecord, Rows, Summary};
 
 /// Records of one chunk at most, and bytes after which a chunk is closed.
 const CHUNK_RECORDS: usize = 256;
@@ -60,13 +62,13 @@ pub struct Accepted {
     /// Its samples, usually one.
     pub samples: Vec<Sample>,
     /// What is odd about it without being wrong.
-    pub warnings: Vec<Reason>,
+    pub warnings: Vec<Finding>,
     /// Whether its rendering was compared with what the model's own template prints.
     pub compared: bool,
 }
 
 /// Makes samples of one record's bytes, or says everything that is wrong with it; told the index of its source.
-pub type Work<'a> = dyn Fn(usize, &[u8], Place) -> Result<Accepted, Vec<Reason>> + Sync + 'a;
+pub type Work<'a> = dyn Fn(usize, &[u8], Place) -> Result<Accepted, Vec<Finding>> + Sync + 'a;
 
 /// Neighbouring records of one source, worked on together.
 #[derive(Debug)]
@@ -82,8 +84,8 @@ struct Finished {
     source: usize,
     conversations: usize,
     rows: Rows,
-    refused: Vec<(Place, Vec<Reason>)>,
-    warned: Vec<(Place, Vec<Reason>)>,
+    refused: Vec<(Place, Vec<Finding>)>,
+    warned: Vec<(Place, Vec<Finding>)>,
     compared: usize,
 }
 
@@ -102,11 +104,11 @@ pub fn run(
         let source = sources[finished.source].display().to_string();
         summary.conversations += finished.conversations;
         summary.compared += finished.compared;
-        for (place, reasons) in finished.refused {
-            summary.refuse(&source, place, reasons);
+        for (place, findings) in finished.refused {
+            summary.refuse(&source, place, findings);
         }
-        for (place, reasons) in finished.warned {
-            summary.warn(&source, place, reasons);
+        for (place, findings) in finished.warned {
+            summary.warn(&source, place, findings);
         }
         finished.rows.iter().for_each(|row| summary.count(&row));
         take(finished.rows, &summary)?;
@@ -231,7 +233,7 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
         let place = record.place;
         let outcome = match record.bytes {
             Ok(bytes) => work(chunk.source, &bytes, place),
-            Err(message) => Err(vec![Reason::new("unreadable", message)]),
+            Err(message) => Err(vec![Finding::new(Code::Unreadable, message)]),
         };
         match outcome {
             Ok(accepted) => {
@@ -245,7 +247,7 @@ fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
                     finished.warned.push((place, accepted.warnings));
                 }
             }
-            Err(reasons) => finished.refused.push((place, reasons)),
+            Err(findings) => finished.refused.push((place, findings)),
         }
     }
     finished

@@ -1,11 +1,13 @@
 use super::*;
 
 /// Each record is a number; its sample repeats the number, and numbers ending in 7 are refused.
-fn work(_: usize, bytes: &[u8], _: Place) -> Result<Accepted, Vec<Reason>> {
-    let number: u32 =
-        String::from_utf8_lossy(bytes).trim().parse().map_err(|_| vec![Reason::new("word", "no number")])?;
+fn work(_: usize, bytes: &[u8], _: Place) -> Result<Accepted, Vec<Finding>> {
+    let number: u32 = String::from_utf8_lossy(bytes)
+        .trim()
+        .parse()
+        .map_err(|_| vec![Finding::new(Code::Shape, "no number")])?;
     if number % 10 == 7 {
-        return Err(vec![Reason::new("seven", format!("{number} ends in 7"))]);
+        return Err(vec![Finding::new(Code::Compat, format!("{number} ends in 7"))]);
     }
     // Uneven work, so that results are ready out of order.
     thread::sleep(std::time::Duration::from_micros(u64::from(number % 13) * 5));

@@ -3,24 +3,25 @@
 //! In: a record's bytes. Out: a [`Record`], or the reason why it is none. Does not know templates or tokens.
 
 use serde_json::Value as Json;
+use toolsmith_chat::check::{Code, Finding};
 use toolsmith_chat::data::read_any;
 pub use toolsmith_chat::data::{Record, RecordFormat};
 
-use crate::{Place, Reason};
+use crate::Place;
 
 /// Reads a record's bytes; without a format, its shape tells it.
-pub fn read(bytes: &[u8], place: Place, format: Option<&RecordFormat>) -> Result<Record, Reason> {
+pub fn read(bytes: &[u8], place: Place, format: Option<&RecordFormat>) -> Result<Record, Finding> {
     let json = parse(bytes, place)?;
-    read_any(json, format).map_err(|error| Reason::new("shape", error.to_string()))
+    read_any(json, format).map_err(|error| Finding::new(error.code(), error.to_string()))
 }
 
 /// Reads a record's bytes as JSON of whatever shape.
-pub fn parse(bytes: &[u8], place: Place) -> Result<Json, Reason> {
+pub fn parse(bytes: &[u8], place: Place) -> Result<Json, Finding> {
     serde_json::from_slice(bytes).map_err(|error| broken_json(&error, bytes, place))
 }
 
 /// Says what is wrong in words for people, with line and column in the file.
-fn broken_json(error: &serde_json::Error, bytes: &[u8], place: Place) -> Reason {
+fn broken_json(error: &serde_json::Error, bytes: &[u8], place: Place) -> Finding {
     // Counted from the record's first byte; the first line continues the file's.
     let line = place.line + error.line().saturating_sub(1);
     let column = if error.line() <= 1 { place.column - 1 + error.column() } else { error.column() };
@@ -34,7 +35,7 @@ fn broken_json(error: &serde_json::Error, bytes: &[u8], place: Place) -> Reason 
         _ if what.contains("unicode") || what.contains("UTF-8") => "Save the file as UTF-8",
         _ => "Mend it there, or drop the record",
     };
-    Reason::new("broken-json", format!("broken JSON at line {line}, column {column}: {what}. {hint}"))
+    Finding::new(Code::BrokenJson, format!("broken JSON at line {line}, column {column}: {what}. {hint}"))
 }
 
 #[cfg(test)]
@@ -47,7 +48,7 @@ mod tests {
 
     #[test]
     fn broken_json_is_placed_in_the_file() {
-        let message = |bytes: &[u8]| read(bytes, PLACE, None).expect_err("broken").message;
+        let message = |bytes: &[u8]| read(bytes, PLACE, None).expect_err("broken").text;
         let same_line = message(br#"{"messages": [}"#);
         assert!(same_line.starts_with("broken JSON at line 10, column 19: expected value"), "{same_line}");
         let later_line = message(b"{\"messages\":\n [x]}");
@@ -61,7 +62,7 @@ mod tests {
         assert_eq!(read(br#"{"text": "hi"}"#, PLACE, None), Ok(Record::Text("hi".to_owned())));
         let named = Some(&RecordFormat::Text);
         assert!(
-            read(br#"{"text": 3}"#, PLACE, named).expect_err("no text").message.contains("expected a string")
+            read(br#"{"text": 3}"#, PLACE, named).expect_err("no text").text.contains("expected a string")
         );
         assert!(read(br#"{"messages": []}"#, PLACE, named).is_err());
         let other = Some(&RecordFormat::Conversation(SourceFormat::OpenAi));
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn deep_and_strange_json_is_an_error_not_a_crash() {
         let deep = [b"[".repeat(1000), b"]".repeat(1000)].concat();
-        assert!(read(&deep, PLACE, None).expect_err("too deep").message.contains("recursion limit"));
+        assert!(read(&deep, PLACE, None).expect_err("too deep").text.contains("recursion limit"));
         assert!(read(b"{\"text\": NaN}", PLACE, None).is_err());
         assert!(read(b"3", PLACE, None).is_err());
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use toolsmith_chat::batch::{self, Fit, Truncation};
-use toolsmith_chat::check::{self, Finding, Level};
+use toolsmith_chat::check::{self, Checker, Code, Finding, Level};
 use toolsmith_chat::compat::Mode;
 use toolsmith_chat::data::{Conversation, InputOutput, TrainOn};
 use toolsmith_chat::template::{
@@ -17,10 +17,7 @@ use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
 use crate::compat;
 use crate::record::{self, Record};
-use crate::{Accepted, IGNORE_INDEX, Place, Reason, RecordFormat, Sample};
-
-/// The rule that warns where the native rendering is not what the model's own template prints.
-pub const TEMPLATE_DIFFERS: &str = "template-differs";
+use crate::{Accepted, IGNORE_INDEX, Place, RecordFormat, Sample};
 
 /// Records whose rendering is compared with the model's own template: so many first ones, then one in so many.
 const COMPARED_FIRST: usize = 100;
@@ -40,6 +37,8 @@ pub struct SampleMaker<'a> {
     pub options: SampleOptions,
     /// The earlier trainer whose samples are made instead.
     pub compat: Option<Mode>,
+    /// The rules that each record is checked by.
+    pub checker: Checker<'a>,
 }
 
 /// What a user chooses about samples.
@@ -59,7 +58,7 @@ pub struct SampleOptions {
 
 impl SampleMaker<'_> {
     /// The samples of one record.
-    pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Reason>> {
+    pub fn samples(&self, bytes: &[u8], place: Place) -> Result<Accepted, Vec<Finding>> {
         self.samples_of(bytes, place, self.options.format.as_ref())
     }
 
@@ -69,7 +68,7 @@ impl SampleMaker<'_> {
         bytes: &[u8],
         place: Place,
         format: Option<&RecordFormat>,
-    ) -> Result<Accepted, Vec<Reason>> {
+    ) -> Result<Accepted, Vec<Finding>> {
         match &self.compat {
             Some(mode) => self.repeated(mode, bytes, place, format),
             None => self.own(bytes, place, format),
@@ -83,10 +82,11 @@ impl SampleMaker<'_> {
         bytes: &[u8],
         place: Place,
         format: Option<&RecordFormat>,
-    ) -> Result<Accepted, Vec<Reason>> {
+    ) -> Result<Accepted, Vec<Finding>> {
         let mut accepted = compat::samples(self.tokenizer, mode, bytes, place, format)?;
         for sample in &mut accepted.samples {
-            self.cut_right(sample, &mut accepted.warnings)?;
+            let cut = self.cut_right(sample, &mut accepted.warnings)?;
+            accepted.warnings.extend(self.checker.check_stops(&sample.input_ids, &sample.labels, cut));
         }
         Ok(accepted)
     }
@@ -96,8 +96,13 @@ impl SampleMaker<'_> {
         bytes: &[u8],
         place: Place,
         format: Option<&RecordFormat>,
-    ) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
+    ) -> Result<Accepted, Vec<Finding>> {
+        let record = record::read(bytes, place, format).map_err(|finding| vec![finding])?;
+        self.samples_of_record(record, place)
+    }
+
+    /// The samples of a record that was read already, whatever `compat` says.
+    pub fn samples_of_record(&self, record: Record, place: Place) -> Result<Accepted, Vec<Finding>> {
         match record {
             Record::Conversation(conversation) => self.conversation(conversation, place),
             Record::Text(text) => self.text(&text),
@@ -106,38 +111,43 @@ impl SampleMaker<'_> {
         }
     }
 
-    fn conversation(&self, mut conversation: Conversation, place: Place) -> Result<Accepted, Vec<Reason>> {
+    fn conversation(&self, mut conversation: Conversation, place: Place) -> Result<Accepted, Vec<Finding>> {
         let Some(template) = &self.template else {
             return Err(vec![no_template()]);
         };
         self.options.train_on.apply(&mut conversation);
-        let mut findings = check::check(&conversation, template.native());
-        if findings.iter().any(|finding| finding.level == Level::Error) {
-            return Err(errors(&findings));
+        let mut findings = self.checker.check(&conversation);
+        if has_error(&findings) {
+            return Err(findings);
         }
-        let rendered = template.samples(&conversation, &RenderOptions::TRAINING).map_err(unwritable)?;
+        let rendered = match template.samples(&conversation, &RenderOptions::TRAINING) {
+            Ok(rendered) => rendered,
+            Err(error) => return Err(with(findings, unwritable(error))),
+        };
         let mut accepted = Accepted::default();
         for TrainingSample { conversation, rendered } in rendered {
+            findings.extend(self.checker.check_rendered(&conversation, &rendered));
             let (mut sample, mut found) = self.encode(&rendered)?;
             if self.is_too_long(&sample) && self.options.truncation == Truncation::Structured {
                 let shorter = self.shorten(template, &conversation, &mut accepted.warnings)?;
                 (sample, found) = self.encode(&shorter)?;
             }
-            self.cut_right(&mut sample, &mut accepted.warnings)?;
+            let cut = self.cut_right(&mut sample, &mut accepted.warnings)?;
             findings.extend(found);
+            findings.extend(self.checker.check_stops(&sample.input_ids, &sample.labels, cut));
             accepted.samples.push(sample);
         }
-        if findings.iter().any(|finding| finding.level == Level::Error) {
-            return Err(errors(&findings));
+        if has_error(&findings) {
+            return Err(with(findings, accepted.warnings));
         }
-        accepted.warnings.extend(findings.iter().map(reason));
+        accepted.warnings.extend(findings);
         let compared = self.compare(&conversation, place);
         accepted.compared = compared.is_some();
         accepted.warnings.extend(compared.flatten());
         Ok(accepted)
     }
 
-    fn encode(&self, rendered: &Rendered) -> Result<(Sample, Vec<Finding>), Vec<Reason>> {
+    fn encode(&self, rendered: &Rendered) -> Result<(Sample, Vec<Finding>), Vec<Finding>> {
         let encoded = match &self.options.part_weights {
             None => self.tokenizer.encode(rendered).map(|encoded| (encoded, None)),
             Some(weights) => self
@@ -159,31 +169,31 @@ impl SampleMaker<'_> {
         &self,
         template: &ChatTemplate,
         conversation: &Conversation,
-        warnings: &mut Vec<Reason>,
-    ) -> Result<Rendered, Vec<Reason>> {
+        warnings: &mut Vec<Finding>,
+    ) -> Result<Rendered, Vec<Finding>> {
         let limit = self.options.max_length.unwrap_or(usize::MAX);
         let render = |conversation: &Conversation| {
             template.render(conversation, &RenderOptions::TRAINING).map_err(unwritable)
         };
         let fitted = batch::fit(conversation, limit, &mut |conversation| {
             let encoded = self.tokenizer.encode(&render(conversation)?).map_err(tokenizer_failed)?;
-            Ok::<_, Vec<Reason>>(encoded.input_ids.len())
+            Ok::<_, Vec<Finding>>(encoded.input_ids.len())
         })?;
         match fitted {
             Fit::Whole => render(conversation),
             Fit::Cut(shorter, cuts) => {
-                warnings.extend(cuts.iter().map(|cut| Reason::new(cut.code(), cut.to_string())));
+                warnings.extend(cuts.iter().map(|cut| Finding::new(cut.code(), cut.to_string())));
                 render(&shorter)
             }
             Fit::TooLong(tokens) => Err(vec![too_long(tokens, limit, self.options.truncation)]),
         }
     }
 
-    /// Cuts what is still too long, or refuses it.
-    fn cut_right(&self, sample: &mut Sample, warnings: &mut Vec<Reason>) -> Result<(), Vec<Reason>> {
+    /// Cuts what is still too long, or refuses it; says whether it was cut.
+    fn cut_right(&self, sample: &mut Sample, warnings: &mut Vec<Finding>) -> Result<bool, Vec<Finding>> {
         let tokens = sample.input_ids.len();
         let Some(limit) = self.options.max_length.filter(|limit| tokens > *limit) else {
-            return Ok(());
+            return Ok(false);
         };
         if self.options.truncation != Truncation::Right {
             return Err(vec![too_long(tokens, limit, self.options.truncation)]);
@@ -195,7 +205,7 @@ impl SampleMaker<'_> {
             tokens - limit,
             if inside { "; the cut goes through a trained answer, whose end is never learned" } else { "" }
         );
-        warnings.push(Reason::new("cut-right", text));
+        warnings.push(Finding::new(Code::CutRight, text));
         sample.input_ids.truncate(limit);
         sample.labels.truncate(limit);
         if let Some(weights) = &mut sample.weights {
@@ -203,16 +213,19 @@ impl SampleMaker<'_> {
         }
         if sample.labels.iter().all(|label| *label == IGNORE_INDEX) {
             let text = format!("nothing that is trained stands in the first {limit} tokens (max_length)");
-            return Err(vec![Reason::new("nothing-trained", text)]);
+            return Err(vec![Finding::new(Code::NothingTrained, text)]);
         }
-        Ok(())
+        if inside {
+            warnings.extend(self.checker.check_cut(&sample.input_ids, &sample.labels));
+        }
+        Ok(true)
     }
 
     /// The prompt, the response, and the token that ends it: nothing else stands around them.
-    fn input_output(&self, pair: &InputOutput) -> Result<Accepted, Vec<Reason>> {
+    fn input_output(&self, pair: &InputOutput) -> Result<Accepted, Vec<Finding>> {
         if pair.response.is_empty() {
-            return Err(vec![Reason::new(
-                "nothing-trained",
+            return Err(vec![Finding::new(
+                Code::NothingTrained,
                 "response: is empty; expected some text to learn. Drop the record",
             )]);
         }
@@ -225,7 +238,7 @@ impl SampleMaker<'_> {
     }
 
     /// A sample without turns that could be left out.
-    fn whole(&self, mut sample: Sample) -> Result<Accepted, Vec<Reason>> {
+    fn whole(&self, mut sample: Sample) -> Result<Accepted, Vec<Finding>> {
         let mut warnings = Vec::new();
         self.cut_right(&mut sample, &mut warnings)?;
         Ok(Accepted { samples: vec![sample], warnings, compared: false })
@@ -233,7 +246,7 @@ impl SampleMaker<'_> {
 
     /// Compares the native rendering with what the model's own template prints; `None` where it is not this record's
     /// turn, or there is nothing to compare.
-    fn compare(&self, conversation: &Conversation, place: Place) -> Option<Option<Reason>> {
+    fn compare(&self, conversation: &Conversation, place: Place) -> Option<Option<Finding>> {
         let own = self.own_template.as_ref()?;
         let native = self.template.as_ref()?.native()?;
         if place.index >= COMPARED_FIRST && !place.index.is_multiple_of(COMPARED_EVERY) {
@@ -253,14 +266,14 @@ impl SampleMaker<'_> {
              show the model something else than it was trained on; --template {} trains with the model's own",
             TemplateName::Jinja
         );
-        Some(Some(Reason::new(TEMPLATE_DIFFERS, message)))
+        Some(Some(Finding::new(Code::TemplateDiffers, message)))
     }
 
-    fn text(&self, text: &str) -> Result<Accepted, Vec<Reason>> {
+    fn text(&self, text: &str) -> Result<Accepted, Vec<Finding>> {
         let mut input_ids = self.tokenizer.encode_text(text).map_err(tokenizer_failed)?;
         if input_ids.is_empty() {
-            return Err(vec![Reason::new(
-                "nothing-trained",
+            return Err(vec![Finding::new(
+                Code::NothingTrained,
                 "text: is empty; expected some text. Drop the record",
             )]);
         }
@@ -270,23 +283,24 @@ impl SampleMaker<'_> {
     }
 }
 
-fn errors(findings: &[Finding]) -> Vec<Reason> {
-    findings.iter().filter(|finding| finding.level == Level::Error).map(reason).collect()
+fn has_error(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.level == Level::Error)
 }
 
-fn reason(finding: &Finding) -> Reason {
-    Reason::new(finding.code.as_str(), finding.to_string())
+fn with(mut findings: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
+    findings.extend(others);
+    findings
 }
 
-fn unwritable(error: RenderError) -> Vec<Reason> {
-    vec![Reason::new("unwritable", error.to_string())]
+fn unwritable(error: RenderError) -> Vec<Finding> {
+    vec![Finding::new(Code::Unwritable, error.to_string())]
 }
 
-fn tokenizer_failed(error: TokenizerError) -> Vec<Reason> {
-    vec![Reason::new("tokenizer", error.to_string())]
+fn tokenizer_failed(error: TokenizerError) -> Vec<Finding> {
+    vec![Finding::new(Code::Tokenizer, error.to_string())]
 }
 
-fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Reason {
+fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Finding {
     let tried = match truncation {
         Truncation::Structured => {
             " even without the turns, tools and parts of results that may be left out (truncate: structured)"
@@ -297,20 +311,20 @@ fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Reason {
         "the sample has {tokens} tokens{tried}, and at most {limit} are asked for (max_length). \
          Raise the limit, shorten the record, or cut it blindly with truncate: right"
     );
-    Reason::new("too-long", text)
+    Finding::new(Code::TooLong, text)
 }
 
-fn not_trained_yet() -> Reason {
-    Reason::new(
-        "preference",
+fn not_trained_yet() -> Finding {
+    Finding::new(
+        Code::Preference,
         "a preference (chosen and rejected); training on these is not there yet. `toolsmith render` shows both sides; \
          to train on the chosen answers alone, write them as messages",
     )
 }
 
-fn no_template() -> Reason {
-    Reason::new(
-        "no-template",
+fn no_template() -> Finding {
+    Finding::new(
+        Code::NoTemplate,
         format!(
             "a conversation, but the model's chat template is not known. \
              Name the one it was trained with by --template: {}",

@@ -6,29 +6,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use toolsmith_chat::check::{Finding, Level};
 
 use crate::{Place, Row};
 
 /// Refusals that are kept word for word; beyond it they are only counted.
 pub const MAX_LISTED: usize = 1000;
 
-/// Why a record was refused, or something about it worth knowing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Reason {
-    /// Stable name of the rule.
-    pub code: String,
-    /// Where inside the record, what was found, what was expected, how to mend it.
-    pub message: String,
-}
-
-impl Reason {
-    /// A reason under the rule `code`.
-    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into() }
-    }
-}
-
-/// A reason with the record it concerns.
+/// A finding with the record it concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     /// The file, as the user named it.
@@ -39,12 +24,12 @@ pub struct Refusal {
     pub index: usize,
     /// The rule and what it found.
     #[serde(flatten)]
-    pub reason: Reason,
+    pub finding: Finding,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: record {}: {}", self.source, self.line, self.index, self.reason.message)
+        write!(f, "{}:{}: record {}: {}", self.source, self.line, self.index, self.finding)
     }
 }
 
@@ -77,13 +62,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn refuse(&mut self, source: &str, place: Place, reasons: Vec<Reason>) {
+    pub(crate) fn refuse(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
         self.refused += 1;
-        note(&mut self.refused_by_code, &mut self.refusals, source, place, reasons);
+        let findings = findings.into_iter().filter(|finding| finding.level == Level::Error).collect();
+        note(&mut self.refused_by_code, &mut self.refusals, source, place, findings);
     }
 
-    pub(crate) fn warn(&mut self, source: &str, place: Place, reasons: Vec<Reason>) {
-        note(&mut self.warnings_by_code, &mut self.warnings, source, place, reasons);
+    pub(crate) fn warn(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
+        note(&mut self.warnings_by_code, &mut self.warnings, source, place, findings);
     }
 
     pub(crate) fn count(&mut self, row: &Row<'_>) {
@@ -99,12 +85,12 @@ fn note(
     list: &mut Vec<Refusal>,
     source: &str,
     place: Place,
-    reasons: Vec<Reason>,
+    findings: Vec<Finding>,
 ) {
-    for reason in reasons {
-        *by_code.entry(reason.code.clone()).or_default() += 1;
+    for finding in findings {
+        *by_code.entry(finding.code.as_str().to_owned()).or_default() += 1;
         if list.len() < MAX_LISTED {
-            list.push(Refusal { source: source.to_owned(), line: place.line, index: place.index, reason });
+            list.push(Refusal { source: source.to_owned(), line: place.line, index: place.index, finding });
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::check::Code;
 use crate::data::{Conversation, Message, Role};
 
 /// What a too long sample comes to.
@@ -57,12 +58,12 @@ pub enum Cut {
 }
 
 impl Cut {
-    /// A stable name for counting.
-    pub fn code(&self) -> &'static str {
+    /// The rule under which it is told.
+    pub fn code(&self) -> Code {
         match self {
-            Self::Turns { .. } => "cut-turns",
-            Self::Tools(_) => "cut-tools",
-            Self::Result { .. } => "cut-result",
+            Self::Turns { .. } => Code::CutTurns,
+            Self::Tools(_) => Code::CutTools,
+            Self::Result { .. } => Code::CutResult,
         }
     }
 }

@@ -4,18 +4,50 @@ use std::collections::HashSet;
 
 use super::{Code, Findings};
 use crate::data::{Conversation, Message, Role};
+use crate::json;
 
 pub(super) fn check(conversation: &Conversation, findings: &mut Findings) {
     let messages = &conversation.messages;
+    misplaced(messages, findings);
     systems(messages, findings);
     turns(messages, findings);
     results(messages, findings);
 }
 
+/// Roles mixed up around a call: its result in a system or user message, and then the answer in a user message.
+fn misplaced(messages: &[Message], findings: &mut Findings) {
+    for (index, message) in messages.iter().enumerate().skip(1) {
+        let before = &messages[index - 1];
+        let after_call = before.role == Role::Assistant && !before.tool_calls.is_empty();
+        let holds_data = message.role == Role::System || is_data(message.text());
+        if after_call && matches!(message.role, Role::System | Role::User) && holds_data {
+            let text =
+                format!("what follows the call is a {} message, where its result belongs", message.role);
+            let mend = "Give it the role \"tool\" (in GLM's formats \"observation\")";
+            findings.add_at(Code::ResultInOtherRole, index, text, mend);
+            findings.mark(message.text(), 0..24);
+            continue;
+        }
+        let after_result = before.role == Role::Tool || findings.has(Code::ResultInOtherRole, index - 1);
+        let goes_on = messages.get(index + 1).is_some_and(|next| next.role != Role::User);
+        if after_result && message.role == Role::User && !goes_on {
+            let text = "a user message where the assistant should answer from the result".to_owned();
+            findings.add_at(Code::AnswerInUserTurn, index, text, "Give it the role \"assistant\"");
+            findings.mark(message.text(), 0..24);
+        }
+    }
+}
+
+/// Whether a text is a JSON or Python object or list, as tools return.
+fn is_data(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(['{', '[']) && (json::parse(text).is_ok() || json::parse_literal(text).is_ok())
+}
+
 fn systems(messages: &[Message], findings: &mut Findings) {
     let mut seen = false;
     for (index, message) in messages.iter().enumerate() {
-        if message.role != Role::System {
+        if message.role != Role::System || findings.has(Code::ResultInOtherRole, index) {
             continue;
         }
         if seen {
@@ -46,7 +78,10 @@ fn turns(messages: &[Message], findings: &mut Findings) {
             )),
             _ => None,
         };
-        if let Some((text, mend)) = problem {
+        let told = index > 0 && findings.has(Code::AnswerInUserTurn, index - 1)
+            || findings.has(Code::ResultInOtherRole, index)
+            || findings.has(Code::AnswerInUserTurn, index);
+        if let Some((text, mend)) = problem.filter(|_| !told) {
             findings.add_at(Code::RolesOutOfTurn, index, text, mend);
         }
         if message.role != Role::System {
@@ -85,6 +120,7 @@ fn results(messages: &[Message], findings: &mut Findings) {
                     waiting.push(Waiting { message: index, call: call_index, id });
                 }
             }
+            _ if findings.has(Code::ResultInOtherRole, index) => waiting.clear(),
             Role::System | Role::User => {
                 unanswered(&mut waiting, findings);
                 if !message.tool_calls.is_empty() {
@@ -120,6 +156,11 @@ fn result<'a>(
         None => Some(0),
     };
     if let Some(at) = found {
+        if at > 0 && waiting[at].id.is_some() && waiting[at].message == waiting[0].message {
+            let text = "the results stand in another order than their calls".to_owned();
+            let mend = "Put them in the order of the calls: most formats write no ids";
+            findings.add_at(Code::ResultsOutOfOrder, index, text, mend);
+        }
         answered.extend(waiting.remove(at).id);
         return;
     }

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use super::shape;
 use crate::json::Json;
 
 /// A conversation and the tools that were offered in it.
@@ -184,17 +185,30 @@ impl ToolCall {
 pub struct ToolSpec {
     definition: Json,
     undivided: bool,
+    had_nulls: bool,
 }
 
 impl ToolSpec {
     /// A tool with this definition, wrapped in `{"type": "function", …}` or not.
     pub fn new(definition: Json) -> Self {
-        Self { definition, undivided: false }
+        Self { definition, undivided: false, had_nulls: false }
     }
 
     /// All the tools of a record in one value that is no list of them, such as a text for people (`chatglm3` has these).
     pub fn undivided(definition: Json) -> Self {
-        Self { definition, undivided: true }
+        Self { definition, undivided: true, had_nulls: false }
+    }
+
+    /// The same tool without the nulls that Arrow writes wherever one schema lacks what another has; a null that the
+    /// schema means (in `enum`, `const`, `default`, `examples`) stays. [`had_nulls`](Self::had_nulls) tells of it.
+    pub(super) fn without_filled_in_nulls(mut self) -> Self {
+        self.had_nulls = shape::drop_filled_in_nulls(&mut self.definition);
+        self
+    }
+
+    /// Whether nulls were taken out of the definition when it was read.
+    pub fn had_nulls(&self) -> bool {
+        self.had_nulls
     }
 
     /// Whether this is the whole of a record's tools, which is no list.

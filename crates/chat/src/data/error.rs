@@ -48,6 +48,16 @@ pub enum DataError {
         /// The text, shortened.
         text: String,
     },
+    /// A text that should hold JSON holds a Python literal.
+    #[error(
+        "{place}: a Python literal in a string, expected JSON. Write it with json.dumps, or let check --fix do it. The text is: {text}"
+    )]
+    PythonLiteral {
+        /// Where.
+        place: String,
+        /// The text, shortened.
+        text: String,
+    },
     /// A part of a message that is not text.
     #[error(
         "{place}: a content part of type {kind:?}; only parts of type \"text\" can be trained on. Drop the part, or the record"
@@ -126,4 +136,14 @@ pub enum DataError {
         /// The names there are.
         expected: String,
     },
+}
+
+impl DataError {
+    /// The rule that it breaks.
+    pub fn code(&self) -> crate::check::Code {
+        match self {
+            Self::PythonLiteral { .. } => crate::check::Code::PythonArguments,
+            _ => crate::check::Code::Shape,
+        }
+    }
 }

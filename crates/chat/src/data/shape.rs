@@ -36,7 +36,11 @@ impl Place<'_> {
         DataError::Missing { place: self.to_string(), expected: expected.to_owned() }
     }
 
+    /// What to say of a text that should hold JSON; one that holds a Python literal is told apart.
     pub(super) fn not_json(&self, reason: impl fmt::Display, text: &str) -> DataError {
+        if matches!(crate::json::parse_literal(text), Ok(Json::Object(_) | Json::Array(_))) {
+            return DataError::PythonLiteral { place: self.to_string(), text: shorten(text) };
+        }
         DataError::NotJson { place: self.to_string(), reason: reason.to_string(), text: shorten(text) }
     }
 
@@ -122,7 +126,9 @@ impl Place<'_> {
                         return Err(self.item(index).wrong_type(item, expected));
                     }
                 }
-                Ok(Some(items.into_iter().map(drop_filled_in_nulls).map(ToolSpec::new).collect()))
+                Ok(Some(
+                    items.into_iter().map(|item| ToolSpec::new(item).without_filled_in_nulls()).collect(),
+                ))
             }
             Some(other) => Err(self.wrong_type(&other, EXPECTED)),
         }
@@ -140,10 +146,10 @@ impl Place<'_> {
         };
         match value {
             None | Some(Json::Null) => Ok(None),
-            Some(Json::Array(items)) => {
-                Ok(Some(items.into_iter().map(drop_filled_in_nulls).map(ToolSpec::new).collect()))
-            }
-            Some(other) => Ok(Some(vec![ToolSpec::undivided(drop_filled_in_nulls(other))])),
+            Some(Json::Array(items)) => Ok(Some(
+                items.into_iter().map(|item| ToolSpec::new(item).without_filled_in_nulls()).collect(),
+            )),
+            Some(other) => Ok(Some(vec![ToolSpec::undivided(other).without_filled_in_nulls()])),
         }
     }
 
@@ -188,35 +194,35 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// Drops the nulls that Arrow writes wherever one schema lacks what another has; a null the schema means (in `enum`,
-/// `const`, `default`, `examples`) stays.
-fn drop_filled_in_nulls(mut definition: Json) -> Json {
-    drop_nulls_in_schema(&mut definition);
-    definition
-}
-
-fn drop_nulls_in_schema(schema: &mut Json) {
+/// Drops the nulls that Arrow writes wherever one schema lacks what another has, and says whether there were any; a
+/// null the schema means (in `enum`, `const`, `default`, `examples`) stays.
+pub(super) fn drop_filled_in_nulls(schema: &mut Json) -> bool {
+    let mut dropped = false;
     match schema {
         Json::Object(map) => {
             let filled_in = |key: &str, value: &Json| value.is_null() && !matches!(key, "const" | "default");
             if map.iter().any(|(key, value)| filled_in(key, value)) {
                 map.retain(|key, value| !filled_in(key, value));
+                dropped = true;
             }
             for (key, value) in map {
                 match (key.as_str(), value) {
                     ("enum" | "const" | "default" | "examples", _) => {}
                     // Here keys are names that the tool's author chose.
                     ("properties" | "patternProperties" | "$defs" | "definitions", Json::Object(named)) => {
+                        let before = named.len();
                         named.retain(|_, value| !value.is_null());
-                        named.values_mut().for_each(drop_nulls_in_schema);
+                        dropped |= named.len() < before;
+                        named.values_mut().for_each(|value| dropped |= drop_filled_in_nulls(value));
                     }
-                    (_, value) => drop_nulls_in_schema(value),
+                    (_, value) => dropped |= drop_filled_in_nulls(value),
                 }
             }
         }
-        Json::Array(items) => items.iter_mut().for_each(drop_nulls_in_schema),
+        Json::Array(items) => items.iter_mut().for_each(|item| dropped |= drop_filled_in_nulls(item)),
         _ => {}
     }
+    dropped
 }
 
 /// A value in words, for messages.

@@ -196,6 +196,11 @@ impl Template {
         self.family().marks_calls
     }
 
+    /// Whether answers may begin with thoughts, which the template writes.
+    pub fn thinks(self) -> bool {
+        self.family().thinks
+    }
+
     /// Whether a message without text is not written at all, role and all.
     pub fn drops_empty_messages(self) -> bool {
         self.family().drops_empty

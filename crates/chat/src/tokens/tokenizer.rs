@@ -80,6 +80,11 @@ impl ChatTokenizer {
         self.vocabulary().added().iter().map(|added| added.name.as_str())
     }
 
+    /// Where the first name of a control token stands in `text[from..]`: its place in `text`.
+    pub fn find_control_name(&self, text: &str, from: usize) -> Option<std::ops::Range<usize>> {
+        self.vocabulary().find_added(text, from).map(|(range, _)| range)
+    }
+
     /// Whether an id is a control token.
     pub fn is_control(&self, id: u32) -> bool {
         self.vocabulary().added_by_id(id).is_some()

@@ -135,7 +135,7 @@ pub(crate) fn read_references(
         let record = record?;
         let here = record.here().to_string();
         match source::conversation(record.value) {
-            Err(reason) => refused.push(format!("{here}: {}", reason.message)),
+            Err(reason) => refused.push(format!("{here}: {reason}")),
             Ok(conversation) => {
                 let findings = check::check(&conversation, template.native());
                 match findings.iter().find(|finding| finding.level == Level::Error) {

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
+use toolsmith_chat::check::{Checker, Code};
 use toolsmith_prepare::{
     MAX_LISTED, Outcome, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Summary,
-    TEMPLATE_DIFFERS, prepare_to_parquet,
+    prepare_to_parquet,
 };
 
 use crate::args::PrepareArgs;
@@ -55,6 +56,7 @@ pub(crate) fn run(
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template: template.clone(),
+        checker: Checker::new(template.clone(), Some(&tokenizer)),
         own_template: folder.template_to_compare(rendered_by, &tokenizer),
         eos: folder.eos_id(&tokenizer),
         options: args.samples.options(None),
@@ -139,7 +141,7 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
     row("trained tokens", summary.trained_tokens, format!("{share:.1}% of all"));
     row("longest", summary.longest, "tokens in a sample".to_owned());
     if summary.compared > 0 {
-        let differ = summary.warnings_by_code.get(TEMPLATE_DIFFERS).copied().unwrap_or(0);
+        let differ = summary.warnings_by_code.get(Code::TemplateDiffers.as_str()).copied().unwrap_or(0);
         let found = format!("with the model's own chat template; {} differ", grouped(differ));
         row("compared", summary.compared, found);
     }

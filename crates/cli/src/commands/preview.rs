@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::process::ExitCode;
 
+use toolsmith_chat::check::{Checker, Code, Finding};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_chat::tokens::view::{self, Span, Style};
 use toolsmith_prepare::{IGNORE_INDEX, SampleMaker};
@@ -34,6 +35,7 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
         None => folder.find_template(args.format.template()?, &tokenizer)?,
     };
     let maker = SampleMaker {
+        checker: Checker::new(template.clone(), Some(&tokenizer)),
         template,
         own_template: None,
         eos: folder.eos_id(&tokenizer),
@@ -53,13 +55,13 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
         let title = format!("{}:{}: record {}", path.display(), raw.place.line, raw.place.index);
         let made = match raw.bytes {
             Ok(bytes) => maker.samples(&bytes, raw.place),
-            Err(message) => Err(vec![toolsmith_prepare::Reason::new("unreadable", message)]),
+            Err(message) => Err(vec![Finding::new(Code::Unreadable, message)]),
         };
         match made {
-            Err(reasons) => {
+            Err(findings) => {
                 writeln!(out, "{}", painted(styles.heading, &title))?;
-                for reason in reasons {
-                    writeln!(out, "{} {}", painted(styles.bad, "refused:"), reason.message)?;
+                for finding in findings {
+                    writeln!(out, "{} {}", painted(styles.bad, "refused:"), finding)?;
                 }
                 writeln!(out)?;
                 shown += 1;
@@ -80,7 +82,7 @@ pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> a
                     shown += 1;
                 }
                 for warning in accepted.warnings {
-                    writeln!(out, "{} {}\n", painted(styles.dim, "warning:"), warning.message)?;
+                    writeln!(out, "{} {}\n", painted(styles.dim, "warning:"), warning)?;
                 }
             }
         }

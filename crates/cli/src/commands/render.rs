@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
+use toolsmith_chat::check::Finding;
 use toolsmith_chat::data::preference::Side;
 use toolsmith_chat::data::{Conversation, InputOutput};
 use toolsmith_chat::template::{
@@ -177,10 +178,10 @@ impl Parity {
 
 impl Renderer {
     /// The lines of a record: one per sample.
-    fn lines(&self, record: Located<Result<Record, toolsmith_prepare::Reason>>) -> Result<Vec<Line>, String> {
+    fn lines(&self, record: Located<Result<Record, Finding>>) -> Result<Vec<Line>, String> {
         let index = record.place.index;
         let line = |sample, side, (text, encoded)| Line::Sample { index, sample, side, text, encoded };
-        match record.value.map_err(|reason| reason.message)? {
+        match record.value.map_err(|finding| finding.to_string())? {
             Record::Conversation(conversation) => {
                 let samples = self.conversation(&conversation)?.into_iter().enumerate();
                 Ok(samples.map(|(sample, text)| line(sample, None, text)).collect())

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<Opti
 }
 
 fn parse(raw: RawRecord) -> Result<Json, String> {
-    record::parse(&raw.bytes?, raw.place).map_err(|reason| reason.message)
+    record::parse(&raw.bytes?, raw.place).map_err(|finding| finding.to_string())
 }
 
 fn training_lines(

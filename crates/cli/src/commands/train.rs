@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
+use toolsmith_chat::check::Checker;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
@@ -72,6 +73,7 @@ pub(crate) fn run(
     let maker = SampleMaker {
         tokenizer: &tokenizer,
         template: template.clone(),
+        checker: Checker::new(template.clone(), Some(&tokenizer)),
         own_template: folder.template_to_compare(rendered_by, &tokenizer),
         eos: folder.eos_id(&tokenizer),
         options: SampleOptions {
