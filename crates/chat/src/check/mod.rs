@@ -4,6 +4,7 @@
 //! stable code, a level, a place and how to mend it. `render` works all the same; `prepare` and `train` refuse what has
 //! an error. It changes nothing.
 
+pub mod duplicates;
 mod order;
 mod tools;
 
