@@ -38,6 +38,12 @@ pub enum PrepareError {
         /// The data file.
         path: PathBuf,
     },
+    /// There are more conversations than can be compared with each other.
+    #[error("the conversations cannot be compared: {detail}")]
+    TooMany {
+        /// How many there may be.
+        detail: String,
+    },
     /// A Parquet file cannot be read as records.
     #[error("{}: cannot be read as records: {detail}", path.display())]
     BadParquet {

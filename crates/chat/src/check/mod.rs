@@ -6,6 +6,7 @@
 
 mod calls_in_text;
 mod dataset;
+pub mod duplicates;
 mod finding;
 pub mod fix;
 mod order;

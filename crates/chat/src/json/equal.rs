@@ -28,6 +28,12 @@ struct Decimal {
     exponent: i64,
 }
 
+/// A number's text in the one spelling that all numbers of this value share.
+pub(crate) fn canonical_number(text: &str) -> String {
+    let Decimal { negative, digits, exponent } = decimal(text);
+    format!("{}{digits}e{exponent}", if negative { "-" } else { "" })
+}
+
 fn decimal(text: &str) -> Decimal {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     // An exponent beyond i64 belongs to a number no float holds; saturating keeps such numbers apart from others.
@@ -60,6 +66,7 @@ mod tests {
             [("1", "1.0"), ("100", "1e2"), ("0", "-0.0"), ("0.5", "5E-1"), ("1200e-2", "12"), ("0e9", "0")]
         {
             assert!(equal(a, b), "{a} {b}");
+            assert_eq!(canonical_number(a), canonical_number(b));
         }
         for (a, b) in [
             ("9007199254740993", "9007199254740992"),

@@ -13,6 +13,7 @@ mod scan;
 mod scan_call;
 mod unprintable;
 
+pub(crate) use equal::canonical_number;
 pub use equal::equal_by_value;
 pub use identifier::is_identifier;
 pub use literal::{LiteralError, parse_keywords, parse_literal};
