@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::check::Code;
+use toolsmith_chat::check::duplicates::Threshold;
 use toolsmith_chat::data::TrainOn;
 use toolsmith_chat::data::convert::RawFormat;
 use toolsmith_chat::template::TemplateName;
@@ -53,6 +55,8 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// See it all work: a small model learns to call tools it has never seen (no file or network needed)
     Demo(DemoArgs),
+    /// Find what goes wrong silently in training data: every known failure by name, place and how to mend it
+    Check(CheckArgs),
     /// Turn conversations into token ids and labels: a Parquet file to train on
     Prepare(PrepareArgs),
     /// Print conversations as the model reads them: JSON lines of text, input_ids and labels
@@ -181,6 +185,75 @@ pub(crate) struct DemoArgs {
     /// Print scores and times as one JSON object at the end, and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How `check` reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people: each rule with its first places.
+    Text,
+    /// One JSON object.
+    Json,
+    /// SARIF 2.1.0, which code hosts and editors read.
+    Sarif,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+/// `check`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckArgs {
+    /// Data files: JSON arrays or JSON lines (plain, .gz or .zst), or Parquet
+    #[arg(required_unless_present = "explain", value_name = "DATA")]
+    pub(crate) data: Vec<PathBuf>,
+    /// Model folder or Hugging Face id; without it, the rules about token ids are left out
+    #[arg(long, value_name = "DIR|ID")]
+    pub(crate) model: Option<String>,
+    /// Evaluation data: checked too, and compared with DATA
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) eval_data: Vec<PathBuf>,
+    /// Say what a rule is about and how to mend what it finds; without a name, all rules
+    #[arg(long, value_name = "RULE", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) explain: Option<String>,
+    /// Write the data again with what can be mended safely, in the openai format
+    #[arg(long, value_name = "OUT.jsonl")]
+    pub(crate) fix: Option<PathBuf>,
+    /// How to report: text, json, sarif or github
+    #[arg(long, value_name = "HOW", default_value = "text")]
+    pub(crate) output_format: ReportFormat,
+    /// The same as --output-format json
+    #[arg(long, conflicts_with = "output_format")]
+    pub(crate) json: bool,
+    /// Places shown of each rule [default: 3; 1000 in JSON and SARIF]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) places: Option<usize>,
+    /// Leave a rule out; can be given several times
+    #[arg(long, value_name = "RULE")]
+    pub(crate) ignore: Vec<Code>,
+    /// From which likeness on two conversations are near-duplicates: 0.5 to 1, or off for exact ones alone
+    #[arg(long, value_name = "X", default_value = "0.8", value_parser = likeness)]
+    pub(crate) similar: Likeness,
+    /// How records are read and rendered.
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+    /// What samples are made of a record.
+    #[command(flatten)]
+    pub(crate) samples: SampleArgs,
+    /// Which trainer is repeated.
+    #[command(flatten)]
+    pub(crate) compat: CompatArgs,
+}
+
+/// From where on conversations count as near-duplicates; `None` never.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Likeness(pub(crate) Option<Threshold>);
+
+fn likeness(given: &str) -> Result<Likeness, String> {
+    if given == "off" {
+        return Ok(Likeness(None));
+    }
+    let number = given.parse().map_err(|_| "expected a number from 0.5 to 1, or off".to_owned())?;
+    Threshold::new(number).map(|threshold| Likeness(Some(threshold))).map_err(|error| error.to_string())
 }
 
 /// `prepare`

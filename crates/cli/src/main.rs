@@ -4,6 +4,7 @@
 
 mod args;
 mod assistant;
+mod check_report;
 mod commands;
 mod compat;
 mod datasets;
@@ -48,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let out = &mut out;
     match cli.command {
         Command::Demo(args) => demo::run(&args, threads, &styles, out),
+        Command::Check(args) => commands::check::run(&args, threads, &styles, out),
         Command::Prepare(args) => commands::prepare::run(&args, threads, &styles, out),
         Command::Render(args) => commands::render::run(&args, out),
         Command::Parse(args) => commands::parse::run(&args, &mut io::stdin().lock(), out),

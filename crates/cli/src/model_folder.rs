@@ -85,6 +85,14 @@ impl ModelFolder {
         self.given.clone()
     }
 
+    /// The most tokens that the model takes, where its configuration says so.
+    pub(crate) fn most_positions(&self) -> Option<usize> {
+        let config = self.config.as_ref()?;
+        let keys = ["max_position_embeddings", "seq_length", "n_positions"];
+        let most = keys.iter().find_map(|key| config.get(key)?.as_u64())?;
+        usize::try_from(most).ok()
+    }
+
     /// `config.json`.
     pub(crate) fn config(&self) -> anyhow::Result<&Json> {
         self.config.as_ref().with_context(|| {

@@ -29,6 +29,8 @@ pub(crate) struct Styles {
     pub(crate) good: Style,
     /// What is wrong.
     pub(crate) bad: Style,
+    /// What is worth a look.
+    pub(crate) warning: Style,
     /// Remarks of less weight.
     pub(crate) dim: Style,
 }
@@ -64,6 +66,7 @@ impl Styles {
             heading: Style::new().bold(),
             good: AnsiColor::Green.on_default().bold(),
             bad: AnsiColor::Red.on_default().bold(),
+            warning: AnsiColor::Yellow.on_default().bold(),
             dim: Style::new().dimmed(),
         }
     }

@@ -6,6 +6,7 @@
 //! the terminal.
 
 mod arrow_json;
+mod check;
 mod compat;
 mod convert;
 mod damage;
@@ -22,6 +23,7 @@ mod sample;
 mod split;
 mod summary;
 
+pub use check::{CheckOptions, CheckReport, Inspector, Mended, RuleFindings, check_files, mend_files};
 pub use convert::{Conversion, convert_files};
 pub use error::PrepareError;
 pub use file_records::FileRecords;

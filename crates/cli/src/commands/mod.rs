@@ -1,6 +1,7 @@
 //! The commands: one file each, as functions over plain values, so that `demo` walks the same code.
 
 pub(crate) mod chat;
+pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod generate;

@@ -1,0 +1,166 @@
+//! `check`: what goes wrong silently in training data, by name, place and how to mend it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::check::{Checker, Code};
+use toolsmith_chat::template::{ChatTemplate, TemplateName};
+use toolsmith_chat::tokens::ChatTokenizer;
+use toolsmith_prepare::{
+    CheckOptions, CheckReport, Inspector, Mended, PipelineOptions, Progress, SampleMaker, check_files,
+    mend_files,
+};
+
+use super::prepare::{FOUND_ERRORS, pipeline_options, total_bytes};
+use crate::args::{CheckArgs, ReportFormat};
+use crate::check_report::{Checked, github, json, sarif, text};
+use crate::datasets;
+use crate::hub::Need;
+use crate::model_folder::ModelFolder;
+use crate::terminal::{self, Styles};
+
+/// Places shown of each rule, to people and to programs.
+const SHOWN: usize = 3;
+const LISTED: usize = 1000;
+
+/// Runs the command.
+pub(crate) fn run(
+    args: &CheckArgs,
+    threads: Option<usize>,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    if let Some(rule) = &args.explain {
+        return explain(rule, styles, out);
+    }
+    let folder = args.model.as_deref().map(|model| ModelFolder::open(model, Need::Tokenizer)).transpose()?;
+    let tokenizer = folder.as_ref().map(ModelFolder::tokenizer).transpose()?;
+    let options = options(args, threads)?;
+    let inspector = inspector(args, &options, folder.as_ref(), tokenizer.as_ref())?;
+
+    let bar = terminal::byte_bar(total_bytes(&options.sources));
+    bar.set_message("checking");
+    let begun = Instant::now();
+    let mut progress = |progress: Progress| bar.set_position(progress.bytes_read);
+    let report = check_files(&inspector, &options, &mut progress);
+    let seconds = begun.elapsed().as_secs_f64();
+    bar.finish_and_clear();
+    let report = report?;
+    let mended = args.fix.as_deref().map(|output| mend(output, &inspector, &options)).transpose()?;
+
+    let checked = Checked {
+        report: &report,
+        mended: mended.as_ref().zip(args.fix.as_deref()),
+        sources: &options.sources,
+        with_model: args.model.is_some(),
+        seconds,
+    };
+    match report_format(args) {
+        ReportFormat::Text => out.write_all(text::report(&checked, styles).as_bytes())?,
+        ReportFormat::Json => json::write(&checked, out)?,
+        ReportFormat::Sarif => sarif::write(&checked, out)?,
+        ReportFormat::Github => github::write(&checked, out)?,
+    }
+    out.flush()?;
+    Ok(exit_code(&report))
+}
+
+fn exit_code(report: &CheckReport) -> ExitCode {
+    if report.conversations == 0 {
+        terminal::say("error: the data holds no records. Check the files");
+        return ExitCode::from(FOUND_ERRORS);
+    }
+    match report.errors {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(FOUND_ERRORS),
+    }
+}
+
+fn explain(rule: &str, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let told = match rule {
+        "" => text::all_rules(),
+        rule => text::explained(rule.parse::<Code>().map_err(anyhow::Error::msg)?, styles),
+    };
+    out.write_all(told.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report_format(args: &CheckArgs) -> ReportFormat {
+    if args.json { ReportFormat::Json } else { args.output_format }
+}
+
+fn options(args: &CheckArgs, threads: Option<usize>) -> anyhow::Result<CheckOptions> {
+    let mut files = datasets::find(&args.data, &args.format)?;
+    let data = files.len();
+    files.extend(datasets::find(&args.eval_data, &args.format)?);
+    let (sources, formats) = files.into_iter().map(|file| (file.path, file.format)).unzip();
+    let places = match report_format(args) {
+        ReportFormat::Text | ReportFormat::Github => SHOWN,
+        ReportFormat::Json | ReportFormat::Sarif => LISTED,
+    };
+    Ok(CheckOptions {
+        sources,
+        formats,
+        data,
+        places: args.places.unwrap_or(places),
+        ignored: args.ignore.clone(),
+        similarity: args.similar.0,
+        pipeline: pipeline_options(threads),
+    })
+}
+
+fn inspector<'a>(
+    args: &CheckArgs,
+    options: &CheckOptions,
+    folder: Option<&ModelFolder>,
+    tokenizer: Option<&'a ChatTokenizer>,
+) -> anyhow::Result<Inspector<'a>> {
+    let (Some(folder), Some(tokenizer)) = (folder, tokenizer) else {
+        let template = match args.format.template()? {
+            Some(TemplateName::Native(template)) => Some(ChatTemplate::Native(template)),
+            Some(TemplateName::Jinja) => {
+                anyhow::bail!("--template jinja is the model's own template: name the model by --model")
+            }
+            None => None,
+        };
+        return Ok(Inspector::Structure(Checker::new(template.clone(), None), template));
+    };
+    let named = args.format.template.as_ref();
+    let compat = args.compat.mode_of_file(&options.sources, named, folder, tokenizer)?;
+    let template = match &compat {
+        Some(_) => folder.native_template(tokenizer),
+        None => folder.find_template(args.format.template()?, tokenizer)?,
+    };
+    let rendered_by = template.as_ref().filter(|_| compat.is_none());
+    let mut samples = args.samples.options(None);
+    if samples.max_length.is_none() && compat.is_none() {
+        samples.max_length = folder.most_positions();
+        samples.truncation = Truncation::Refuse;
+    }
+    Ok(Inspector::Model(Box::new(SampleMaker {
+        tokenizer,
+        checker: Checker::new(template.clone(), Some(tokenizer)),
+        own_template: folder.template_to_compare(rendered_by, tokenizer),
+        template,
+        eos: folder.eos_id(tokenizer),
+        options: samples,
+        compat,
+    })))
+}
+
+/// Writes the mended data.
+fn mend(output: &Path, inspector: &Inspector<'_>, options: &CheckOptions) -> anyhow::Result<Mended> {
+    let data = options.sources.get(..options.data).unwrap_or_default();
+    let bar = terminal::byte_bar(total_bytes(data));
+    bar.set_message("mending");
+    let pipeline: &PipelineOptions = &options.pipeline;
+    let schemas = inspector.checker().schemas();
+    let mended =
+        mend_files(data, &options.formats, schemas, pipeline, output, &mut |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    Ok(mended?)
+}
