@@ -85,9 +85,9 @@ rules! {
         "A record that is no JSON.",
         "Many loaders drop such a record, or everything behind it, without a word.",
         "Mend it at the line and column given, or drop the record.";
-    DuplicateKey "duplicate-key" Error false,
+    RepeatedKey "repeated-key" Warning false,
         "An object that has the same key twice.",
-        "JSON readers keep one of the two values, most of them the last, and the other is lost without a word.",
+        "The last value counts, as in most JSON readers; the other one is lost.",
         "Keep one of them.";
     Shape "shape" Error false,
         "A record that is not what its format asks for.",

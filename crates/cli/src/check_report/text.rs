@@ -81,14 +81,14 @@ fn width(text: &str) -> usize {
 
 fn summary(text: &mut String, checked: &Checked<'_>, styles: &Styles) {
     let report = checked.report;
-    let records = format!("{} conversations", grouped(report.conversations));
+    let records = counted(report.conversations, "record");
     let _infallible =
         writeln!(text, "{} {records} in {:.1} s", painted(styles.heading, "checked"), checked.seconds);
     if report.samples > 0 {
         let _infallible = writeln!(
             text,
-            "  {} samples, {} tokens, {:.1}% trained, the longest {}",
-            grouped(report.samples),
+            "  {}, {} tokens, {:.1}% trained, the longest {}",
+            counted(report.samples, "sample"),
             grouped(report.tokens),
             100.0 * report.trained_tokens as f64 / report.tokens.max(1) as f64,
             grouped(report.longest)
@@ -97,15 +97,14 @@ fn summary(text: &mut String, checked: &Checked<'_>, styles: &Styles) {
     if !checked.with_model {
         text.push_str("  without --model the rules about token ids and control tokens were left out\n");
     }
-    let mut count = |style, number: usize, what: &str, records: usize| {
-        if number > 0 {
-            let number =
-                painted(style, format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" }));
-            let _infallible = writeln!(text, "  {number} in {} records", grouped(records));
-        }
-    };
-    count(styles.bad, report.errors, "error", report.with_errors);
-    count(styles.warning, report.warnings, "warning", report.with_warnings);
+    if report.errors > 0 {
+        let errors = painted(styles.bad, counted(report.errors, "error"));
+        let _infallible = writeln!(text, "  {errors} in {}", counted(report.with_errors, "record"));
+    }
+    if report.warnings > 0 {
+        let _infallible =
+            writeln!(text, "  {}", painted(styles.warning, counted(report.warnings, "warning")));
+    }
     if report.errors + report.warnings == 0 {
         let _infallible = writeln!(text, "  {}", painted(styles.good, "nothing found"));
         return;
@@ -127,6 +126,11 @@ fn summary(text: &mut String, checked: &Checked<'_>, styles: &Styles) {
             }
         }
     }
+}
+
+/// `3 errors`, `1 error`.
+fn counted(number: usize, what: &str) -> String {
+    format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 fn mended_text(text: &mut String, mended: &Mended, output: &str, styles: &Styles) {

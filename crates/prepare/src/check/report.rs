@@ -14,10 +14,8 @@ use crate::{Place, Refusal};
 pub struct CheckReport {
     /// Records read, of the evaluation data too.
     pub conversations: usize,
-    /// Records with an error.
+    /// Records with an error in themselves.
     pub with_errors: usize,
-    /// Records with warnings and no error.
-    pub with_warnings: usize,
     /// Findings that are errors.
     pub errors: usize,
     /// Findings that are warnings.
@@ -70,9 +68,8 @@ impl CheckReport {
     /// What was found about one record by looking at it alone.
     pub(super) fn record(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
         let told: Vec<_> = findings.into_iter().filter(|finding| !self.is_ignored(finding.code)).collect();
-        let has = |level| told.iter().any(|finding| finding.level == level);
-        self.with_errors += usize::from(has(Level::Error));
-        self.with_warnings += usize::from(has(Level::Warning) && !has(Level::Error));
+        let bad = told.iter().any(|finding| finding.level == Level::Error);
+        self.with_errors += usize::from(bad);
         let mut codes: Vec<Code> = told.iter().map(|finding| finding.code).collect();
         codes.sort_unstable();
         codes.dedup();
