@@ -40,7 +40,7 @@ impl Sketch {
         }
         let mut minima = [EMPTY; BINS as usize];
         for shingle in words.shingles() {
-            let hash = xxh3_64(shingle.as_bytes());
+            let hash = xxh3_64(shingle);
             let minimum = &mut minima[bin_of(hash)];
             *minimum = (*minimum).min(hash as u32);
         }
