@@ -38,12 +38,12 @@ fn fingerprint(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Each kind of data is the worst case of something.
+/// The usual case and two bad ones.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     /// Nothing is like anything else.
     Unlike,
-    /// A hundred thousandth of each is its own: all sketches are nearly equal, and all contents differ.
+    /// One text with a number of its own in each: nearly all sketches are equal, and no contents are.
     NearlyOne,
     /// All are the same.
     Same,

@@ -51,7 +51,8 @@ impl Words {
     /// word is part of some.
     pub(super) fn shingles(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.starts.iter().skip(SHINGLE).map(|start| start - 1).chain([self.text.len()]);
-        self.starts.iter().zip(ends).filter_map(|(&start, end)| self.text.get(start..end))
+        let shingles = self.starts.iter().zip(ends).take((self.len() + 1).saturating_sub(SHINGLE));
+        shingles.filter_map(|(&start, end)| self.text.get(start..end))
     }
 
     fn message(&mut self, message: &Message) {
