@@ -160,7 +160,8 @@ fn change_value(conversation: &mut Conversation, _: &mut Random) {
 
 fn replace_share(conversation: &mut Conversation, percent: usize, random: &mut Random) {
     for text in texts(conversation) {
-        let words = split(text).len() * percent;
+        let alphanumeric = |word: &&String| word.chars().all(char::is_alphanumeric);
+        let words = split(text).iter().filter(alphanumeric).count() * percent;
         // What is left over of a word is rounded by chance.
         replace_words(text, (words + random.below(100)) / 100, random);
     }
@@ -169,20 +170,26 @@ fn replace_share(conversation: &mut Conversation, percent: usize, random: &mut R
 /// Replaces so many words of a text by others.
 fn replace_words(text: &mut String, count: usize, random: &mut Random) {
     let mut words = split(text);
-    let places: Vec<usize> = (0..words.len()).collect();
+    let places = (0..words.len()).filter(|place| words[*place].chars().all(char::is_alphanumeric)).collect();
     for place in random.sample(places, count) {
         words[place] = format!("word{}", random.below(10_000));
     }
-    *text = words.join(" ");
+    *text = words.concat();
 }
 
-/// Words at white space; where there is none, characters.
+/// Words, and what stands between them; a Chinese character is a word.
 fn split(text: &str) -> Vec<String> {
-    if text.is_ascii() {
-        text.split_whitespace().map(str::to_owned).collect()
-    } else {
-        text.chars().filter(|character| character.is_alphanumeric()).map(String::from).collect()
+    let mut parts: Vec<String> = Vec::new();
+    let mut joins = false;
+    for character in text.chars() {
+        let continues = character.is_alphanumeric() && character < '\u{2e80}';
+        match parts.last_mut().filter(|_| joins && continues) {
+            Some(word) => word.push(character),
+            None => parts.push(character.into()),
+        }
+        joins = continues;
     }
+    parts
 }
 
 /// Marsaglia's xorshift.

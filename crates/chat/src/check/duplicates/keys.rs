@@ -1,9 +1,9 @@
 //! Fingerprints in sorted order, so that like ones are neighbours.
 //!
 //! In: fingerprints. Out: one [`Key`] of 8 bytes for each, sorted by content or by one band of the sketches, and then by
-//! the whole content, so that the order of the input has no say. It does not know what is looked for.
+//! the content's hash, so that the order of the input has no say. It does not know what is looked for.
 
-use super::sketch::SPARE_KEY_BITS;
+use super::sketch::{BANDS, SPARE_KEY_BITS};
 use super::{DuplicatesError, Fingerprint};
 
 /// With how many neighbours on either side a sketch is compared in each band.
@@ -35,6 +35,9 @@ impl Key {
 pub(super) struct Keys<'a> {
     fingerprints: &'a [Fingerprint],
     sorted: Vec<Key>,
+    /// Where keys tie, hashes are compared from another bit on in each band: very many equal sketches have other
+    /// neighbours each time.
+    tie_bit: u32,
 }
 
 impl<'a> Keys<'a> {
@@ -43,17 +46,19 @@ impl<'a> Keys<'a> {
         if u32::try_from(fingerprints.len()).is_err() {
             return Err(DuplicatesError::TooMany { found: fingerprints.len() });
         }
-        Ok(Self { fingerprints, sorted: Vec::with_capacity(fingerprints.len()) })
+        Ok(Self { fingerprints, sorted: Vec::with_capacity(fingerprints.len()), tie_bit: 0 })
     }
 
     /// Sorts by content and gives the runs of same ones, each in the order of the input.
     pub(super) fn by_content(&mut self) -> impl Iterator<Item = &[Key]> {
+        self.tie_bit = 0;
         self.sort(|fingerprint| Some((fingerprint.exact >> 32) as u32), |_| true);
         self.sorted.chunk_by(|a, b| self.exact(*a) == self.exact(*b))
     }
 
     /// Sorts what has a sketch, and is to be kept, by this band.
     pub(super) fn sort_by_band(&mut self, band: u32, keep: impl Fn(u32) -> bool) {
+        self.tie_bit = 64 / BANDS * band;
         self.sort(|Fingerprint { sketch, .. }| (!sketch.is_empty()).then(|| sketch.band_key(band)), keep);
     }
 
@@ -65,8 +70,9 @@ impl<'a> Keys<'a> {
     /// The keys that come next to a fingerprint in this band, on either side.
     pub(super) fn neighbours_of(&self, fingerprint: &Fingerprint, band: u32) -> impl Iterator<Item = u32> {
         let bits = fingerprint.sketch.band_key(band);
-        let place = (bits, fingerprint.exact);
-        let at = self.sorted.partition_point(|key| (key.bits(), self.exact(*key)) < place);
+        let tie = |exact: u64| exact.rotate_left(self.tie_bit);
+        let place = (bits, tie(fingerprint.exact));
+        let at = self.sorted.partition_point(|key| (key.bits(), tie(self.exact(*key))) < place);
         let after = self.sorted.iter().skip(at).take(NEIGHBOURS);
         let after = after.take_while(move |key| key.shares_band(bits)).map(|key| key.index());
         self.neighbours_before(at, bits).chain(after)
@@ -90,10 +96,10 @@ impl<'a> Keys<'a> {
             .extend(self.fingerprints.iter().enumerate().filter_map(key).filter(|key| keep(key.index())));
         // Integers first, since that is fast; looking at the fingerprints only where the integers tie.
         self.sorted.sort_unstable();
-        let fingerprints = self.fingerprints;
+        let (fingerprints, tie_bit) = (self.fingerprints, self.tie_bit);
         for tied in self.sorted.chunk_by_mut(|a, b| a.bits() == b.bits()) {
             if tied.len() > 1 {
-                tied.sort_unstable_by_key(|key| (exact(fingerprints, *key), *key));
+                tied.sort_unstable_by_key(|key| (exact(fingerprints, *key).rotate_left(tie_bit), *key));
             }
         }
     }

@@ -12,9 +12,10 @@
 //!
 //! The sketches are MinHashes, and the search is locality-sensitive hashing in bands (Broder, SEQUENCES 1997; Leskovec,
 //! Rajaraman and Ullman, *Mining of Massive Datasets*, chapter 3): sketches that share a band become neighbours in a
-//! sorted list, and each is compared with its nearest neighbours there, so the time grows with the number of
-//! conversations and not with that of their pairs. Where very many share a band, a pair can be missed; that its group
-//! is missed is unlikely.
+//! sorted list, and each is compared with its eight nearest neighbours on either side, in each of 16 bands. So the time
+//! grows with the number of conversations and not with that of their pairs. Sketches that are alike at the default
+//! threshold always share a band (15 of 80 bins may differ, which cannot spoil all 16 bands); below it, some pairs share
+//! none. Where very many share a band, a pair can be missed, but hardly its group.
 //!
 //! Memory: a fingerprint is 48 bytes, and a search takes 16 bytes more for each while it runs.
 
@@ -81,7 +82,13 @@ pub enum Likeness {
     },
 }
 
-/// From which similarity on two conversations count as alike.
+/// From which similarity on two conversations count as alike. The default is 0.8.
+///
+/// At 0.8, copies with small edits are found and conversations of one template are mostly not. Of 600 real conversations
+/// with tools (Glaive), edited by `examples/duplicates.rs`, those with one changed word are found in 99 of 100 cases,
+/// with 2% of the words changed in 94, with 5% in 29, with 10% in 1; with another argument (a city, a name) wherever it is
+/// said in 62, the longer ones. At 0.7 it is 84 for 5% of the words, and 87 for another argument, which data made from
+/// templates on purpose is full of.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Threshold(f32);
 

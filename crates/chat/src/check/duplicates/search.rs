@@ -44,14 +44,14 @@ pub fn find_duplicates(
     let mut keys = Keys::new(fingerprints)?;
     let itself: Vec<u32> = (0..).take(fingerprints.len()).collect();
     let mut found = Duplicates { fingerprints, earlier: itself.clone(), groups: itself };
+    let enough = threshold.map(|threshold| equal_bins_at(threshold.similarity()));
     for same in keys.by_content() {
         for later in same.iter().skip(1) {
             found.earlier[later.index() as usize] = same[0].index();
             found.join(same[0].index(), later.index());
         }
     }
-    if let Some(threshold) = threshold {
-        let enough = equal_bins_at(threshold.similarity());
+    if let Some(enough) = enough {
         for band in 0..BANDS {
             keys.sort_by_band(band, |index| !found.is_copy(index));
             for (index, neighbours) in keys.with_neighbours() {
@@ -61,10 +61,7 @@ pub fn find_duplicates(
             }
         }
     }
-    // Each points at an earlier one, so the earlier one's way is already short.
-    for index in 0..found.groups.len() {
-        found.groups[index] = found.groups[found.groups[index] as usize];
-    }
+    found.finish(enough);
     Ok(found)
 }
 
@@ -102,6 +99,19 @@ impl Duplicates<'_> {
         let known_bins = if known == later { 0 } else { self.equal_bins(known, later) };
         if equal_bins > known_bins || equal_bins == known_bins && first < known {
             self.earlier[later as usize] = first;
+        }
+    }
+
+    /// Points each at the first of its group, and compares with that what was compared with later ones alone.
+    fn finish(&mut self, enough: Option<u32>) {
+        for index in 0..self.groups.len() {
+            // The parent comes before it and points at the first already.
+            let first = self.groups[self.groups[index] as usize];
+            self.groups[index] = first;
+            let alone = self.earlier[index] as usize == index && first as usize != index;
+            if alone && enough.is_some_and(|enough| self.equal_bins(first, index as u32) >= enough) {
+                self.earlier[index] = first;
+            }
         }
     }
 

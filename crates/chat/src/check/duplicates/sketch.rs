@@ -40,7 +40,7 @@ impl Sketch {
         }
         let mut minima = [EMPTY; BINS as usize];
         for shingle in words.shingles() {
-            let hash = xxh3_64(shingle.as_bytes());
+            let hash = xxh3_64(shingle);
             let minimum = &mut minima[bin_of(hash)];
             *minimum = (*minimum).min(hash as u32);
         }
@@ -92,7 +92,7 @@ pub(super) fn equal_bins_at(similarity: f32) -> u32 {
 
 /// The bin of a hash, by its upper half.
 fn bin_of(hash: u64) -> usize {
-    ((hash >> 32) * u64::from(BINS) >> 32) as usize
+    (((hash >> 32) * u64::from(BINS)) >> 32) as usize
 }
 
 /// The minimum in a bin; where it is empty, that of the first full bin in an order that is the same for every sketch.

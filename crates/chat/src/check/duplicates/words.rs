@@ -13,16 +13,28 @@ pub(super) const SHINGLE: usize = 3;
 /// From here on characters are words of their own: Chinese and Japanese put no spaces between words.
 const FIRST_CJK: char = '\u{2e80}';
 
+/// ASCII letters in lower case and digits; a space for all else.
+const FOLDED: [u8; 256] = {
+    let mut folded = [b' '; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            folded[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    folded
+};
+
 /// Words, each after a space, and where each begins.
-#[derive(Default)]
 pub(super) struct Words {
-    text: String,
+    text: Vec<u8>,
     starts: Vec<usize>,
 }
 
 impl Words {
     pub(super) fn of(conversation: &Conversation) -> Self {
-        let mut words = Self::default();
+        let mut words = Self { text: Vec::with_capacity(2048), starts: Vec::with_capacity(512) };
         for message in &conversation.messages {
             if matches!(message.role, Role::User | Role::Assistant) {
                 words.message(message);
@@ -35,11 +47,12 @@ impl Words {
         self.starts.len()
     }
 
-    /// Every [`SHINGLE`] words in a row, as text. They run on from one message into the next, so that an answer of one
+    /// Every [`SHINGLE`] words in a row. They run on from one message into the next, so that an answer of one
     /// word is part of some.
-    pub(super) fn shingles(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn shingles(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.starts.iter().skip(SHINGLE).map(|start| start - 1).chain([self.text.len()]);
-        self.starts.iter().zip(ends).filter_map(|(&start, end)| self.text.get(start..end))
+        let shingles = self.starts.iter().zip(ends).take((self.len() + 1).saturating_sub(SHINGLE));
+        shingles.filter_map(|(&start, end)| self.text.get(start..end))
     }
 
     fn message(&mut self, message: &Message) {
@@ -70,25 +83,64 @@ impl Words {
     }
 
     fn text(&mut self, text: &str) {
-        let mut inside_word = false;
-        for character in text.chars() {
-            if !character.is_alphanumeric() {
-                inside_word = false;
-                continue;
+        if text.is_ascii() {
+            return self.ascii(text.as_bytes());
+        }
+        for word in text.split(|character| !is_letter(character)).filter(|word| !word.is_empty()) {
+            self.word(word);
+        }
+    }
+
+    /// The same without branches: where words end cannot be foreseen, and most texts are of this kind.
+    fn ascii(&mut self, text: &[u8]) {
+        let (mut end, mut count) = (self.text.len(), self.starts.len());
+        // A space before, and a byte to write the next one to; every second byte can begin a word.
+        self.text.resize(end + text.len() + 2, b' ');
+        self.starts.resize(count + text.len() / 2 + 2, 0);
+        let (to, starts) = (&mut self.text[..], &mut self.starts[..]);
+        end += 1;
+        let mut inside = 0;
+        for byte in text {
+            let folded = FOLDED[usize::from(*byte)];
+            let letter = usize::from(folded != b' ');
+            starts[count] = end;
+            to[end] = folded;
+            count += letter & !inside;
+            end += letter | inside;
+            inside = letter;
+        }
+        self.text.truncate(end + inside - 1);
+        self.starts.truncate(count);
+    }
+
+    fn word(&mut self, word: &str) {
+        let mut before = FIRST_CJK;
+        for character in word.chars() {
+            if character >= FIRST_CJK || before >= FIRST_CJK {
+                self.begin();
             }
-            let alone = character >= FIRST_CJK;
-            if alone || !inside_word {
-                self.text.push(' ');
-                self.starts.push(self.text.len());
-            }
-            inside_word = !alone;
-            if character.is_ascii() {
-                self.text.push(character.to_ascii_lowercase());
+            before = character;
+            if character >= FIRST_CJK {
+                self.push(character);
             } else {
-                self.text.extend(character.to_lowercase());
+                character.to_lowercase().for_each(|lower| self.push(lower));
             }
         }
     }
+
+    fn push(&mut self, character: char) {
+        self.text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+
+    fn begin(&mut self) {
+        self.text.push(b' ');
+        self.starts.push(self.text.len());
+    }
+}
+
+/// Whether a character is part of a word; the ideographs first, since looking them up takes long.
+fn is_letter(character: char) -> bool {
+    matches!(character, '\u{4e00}'..='\u{9fff}') || character.is_alphanumeric()
 }
 
 #[cfg(test)]
@@ -97,12 +149,18 @@ mod tests {
     use crate::data::ToolCall;
 
     fn shingles(message: Message) -> Vec<String> {
-        Words::of(&Conversation::new(vec![message])).shingles().map(str::to_owned).collect()
+        let text = |shingle: &[u8]| String::from_utf8(shingle.to_vec()).unwrap();
+        Words::of(&Conversation::new(vec![message])).shingles().map(text).collect()
     }
 
     #[test]
     fn case_and_punctuation_do_not_count() {
         assert_eq!(shingles(Message::user("Rain, in PARIS: ÉTÉ?")), ["rain in paris", "in paris été"]);
+        assert_eq!(
+            shingles(Message::user("Ünder_ONE, naïve深x")),
+            ["ünder one naïve", "one naïve 深", "naïve 深 x"]
+        );
+        assert_eq!(shingles(Message::user("--a1--b2 c, (D)")), ["a1 b2 c", "b2 c d"]);
         assert!(shingles(Message::user("two words")).is_empty());
         assert!(shingles(Message::system("one two three")).is_empty());
     }
