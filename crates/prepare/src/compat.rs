@@ -17,7 +17,7 @@ pub(crate) fn samples(
     place: Place,
     format: Option<&RecordFormat>,
 ) -> Result<Accepted, Vec<Reason>> {
-    let json = record::parse(bytes, place).map_err(|reason| vec![reason])?;
+    let (json, repeated) = record::parse_noting_repeats(bytes, place).map_err(|reason| vec![reason])?;
     let format = match format {
         Some(RecordFormat::Conversation(format)) => Some(*format),
         _ => None,
@@ -31,6 +31,7 @@ pub(crate) fn samples(
         vec![Reason::new(code, error.to_string())]
     })?;
     let mut accepted = Accepted { samples: Vec::with_capacity(encoded.len()), ..Accepted::default() };
+    accepted.warnings.extend(repeated.into_iter().map(record::repeated_key));
     for sample in encoded {
         let findings = check::check_encoded(&sample);
         accepted

@@ -97,13 +97,15 @@ impl SampleMaker<'_> {
         place: Place,
         format: Option<&RecordFormat>,
     ) -> Result<Accepted, Vec<Reason>> {
-        let record = record::read(bytes, place, format).map_err(|reason| vec![reason])?;
-        match record {
+        let (record, repeated) = record::read_warily(bytes, place, format).map_err(|reason| vec![reason])?;
+        let mut accepted = match record {
             Record::Conversation(conversation) => self.conversation(conversation, place),
             Record::Text(text) => self.text(&text),
             Record::InputOutput(pair) => self.input_output(&pair),
             Record::Preference(_) => Err(vec![not_trained_yet()]),
-        }
+        }?;
+        accepted.warnings.extend(repeated);
+        Ok(accepted)
     }
 
     fn conversation(&self, mut conversation: Conversation, place: Place) -> Result<Accepted, Vec<Reason>> {
