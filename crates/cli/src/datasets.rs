@@ -1,13 +1,15 @@
-//! Which files the user's words mean: the files themselves, or data sets that a `dataset_info.json` describes.
+//! Which files the user's words mean: the files themselves, folders and patterns of them, or data sets that a
+//! `dataset_info.json` describes.
 //!
 //! In: words and the format options. Out: files, each with its format. What a description says in vain is printed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use toolsmith_chat::data::dataset_info;
-use toolsmith_prepare::RecordFormat;
+use toolsmith_prepare::{RecordFormat, Shard, shard_of};
 
 use crate::args::FormatArgs;
 use crate::terminal;
@@ -62,7 +64,74 @@ pub(crate) fn find_one(word: &Path, args: &FormatArgs) -> anyhow::Result<DataFil
     }
 }
 
-/// The files in a folder by name, or the file itself.
+/// The files that these words mean: themselves, what a folder holds, or what a pattern such as `out/train-*.parquet` fits.
+pub(crate) fn expand(words: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for word in words {
+        let path = Path::new(word);
+        let files = if path.is_dir() {
+            within(path)?
+        } else if word.contains(['*', '?', '[']) && !path.exists() {
+            fitting(word)?
+        } else {
+            all.push(word.clone());
+            continue;
+        };
+        check_sets(word, &files)?;
+        all.extend(files.iter().map(|file| file.display().to_string()));
+    }
+    Ok(all)
+}
+
+/// The files that a pattern fits, by name.
+fn fitting(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
+    let paths = glob::glob(pattern).with_context(|| format!("{pattern}: is no pattern of file names"))?;
+    let mut files = paths.collect::<Result<Vec<_>, _>>()?;
+    files.retain(|path| path.is_file());
+    files.sort();
+    if files.is_empty() {
+        bail!("{pattern}: fits no file. Name one, or a folder, or a pattern such as out/train-*.parquet");
+    }
+    Ok(files)
+}
+
+/// That each sharded data set is whole, and that nothing that was kept apart to measure with comes along.
+fn check_sets(word: &str, files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut sets: BTreeMap<PathBuf, Vec<Option<Shard>>> = BTreeMap::new();
+    for file in files {
+        let (set, shard) = match shard_of(file) {
+            Some((set, shard)) => (set, Some(shard)),
+            None => (file.clone(), None),
+        };
+        sets.entry(set).or_default().push(shard);
+    }
+    for (set, shards) in &sets {
+        let count = shards.len();
+        let whole = (0..count).map(|index| Some(Shard { index, count }));
+        if shards.as_slice() != [None] && !whole.eq(shards.iter().copied()) {
+            let expected = shards.iter().flatten().map(|shard| shard.count).max().unwrap_or(count);
+            bail!(
+                "{word}: holds {count} files of {}, which are not its {expected} shards. Prepare it again, or name the files to take",
+                set.display()
+            );
+        }
+        let apart = set.with_extension(match set.extension() {
+            Some(extension) => format!("validation.{}", extension.to_string_lossy()),
+            None => "validation".to_owned(),
+        });
+        if sets.contains_key(&apart) {
+            bail!(
+                "{word}: holds {} and {}, which was kept apart to measure with. Name one of them, such as {}-*",
+                set.display(),
+                apart.display(),
+                set.with_extension("").display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The files in a folder by name, hidden ones left out, or the file itself.
 fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_path_buf()]);
@@ -71,7 +140,8 @@ fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        if path.is_file() {
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.is_file() && !hidden {
             files.push(path);
         }
     }
@@ -80,4 +150,54 @@ fn within(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         bail!("{}: holds no files; expected the data set's", path.display());
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder_of(names: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("tempdir");
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "x").expect("writes"));
+        folder
+    }
+
+    fn expanded(folder: &tempfile::TempDir, word: &str) -> Result<Vec<String>, String> {
+        let word = folder.path().join(word).display().to_string();
+        let names =
+            |path: &String| Path::new(path).file_name().expect("a name").to_string_lossy().into_owned();
+        let files = expand(&[word]).map_err(|error| error.to_string())?;
+        Ok(files.iter().map(names).collect())
+    }
+
+    #[test]
+    fn folders_and_patterns_mean_their_files_and_other_words_themselves() {
+        let shards = ["t-00000-of-00002.parquet", "t-00001-of-00002.parquet"];
+        let folder = folder_of(&[shards[1], shards[0], ".toolsmith-x.parquet.part"]);
+        assert_eq!(expanded(&folder, "").expect("a folder"), shards);
+        assert_eq!(expanded(&folder, "t-*.parquet").expect("a pattern"), shards);
+        assert_eq!(expanded(&folder, shards[1]).expect("a file"), [shards[1]]);
+        assert_eq!(expanded(&folder, "none.parquet").expect("a name"), ["none.parquet"]);
+        assert!(expanded(&folder, "u-*").expect_err("nothing").contains("fits no file"));
+        let odd = folder_of(&["a[1].jsonl"]);
+        assert_eq!(expanded(&odd, "a[1].jsonl").expect("a file"), ["a[1].jsonl"]);
+    }
+
+    #[test]
+    fn shards_that_are_not_all_there_or_of_two_runs_are_refused() {
+        let missing = folder_of(&["t-00000-of-00002.parquet"]);
+        let error = expanded(&missing, "").expect_err("missing");
+        assert!(error.contains("holds 1 files of") && error.contains("not its 2 shards"), "{error}");
+        let mixed = folder_of(&["t.parquet", "t-00000-of-00001.parquet"]);
+        assert!(expanded(&mixed, "*").is_err());
+    }
+
+    #[test]
+    fn what_was_kept_apart_does_not_come_along() {
+        let folder = folder_of(&["t-00000-of-00001.parquet", "t.validation-00000-of-00001.parquet"]);
+        let error = expanded(&folder, "*.parquet").expect_err("both");
+        assert!(error.contains("kept apart"), "{error}");
+        assert_eq!(expanded(&folder, "t-*.parquet").expect("one").len(), 1);
+        assert_eq!(expanded(&folder, "t.validation*").expect("one").len(), 1);
+    }
 }

@@ -139,6 +139,12 @@ impl ModelFolder {
         format!("{hash:016x}")
     }
 
+    /// All that the small files say, to tell whether data would be prepared in the same way again.
+    pub(crate) fn settings(&self) -> String {
+        let Self { config, tokenizer_config, generation_config, chat_template, .. } = self;
+        format!("{config:?}\n{tokenizer_config:?}\n{generation_config:?}\n{chat_template:?}")
+    }
+
     /// The chat template: the one named, or the one the model's files name or hold.
     pub(crate) fn template(
         &self,

@@ -17,7 +17,7 @@ pub(crate) fn samples(
     place: Place,
     format: Option<&RecordFormat>,
 ) -> Result<Accepted, Vec<Finding>> {
-    let json = record::parse(bytes, place).map_err(|finding| vec![finding])?;
+    let (json, repeated) = record::parse_noting_repeats(bytes, place).map_err(|finding| vec![finding])?;
     let format = match format {
         Some(RecordFormat::Conversation(format)) => Some(*format),
         _ => None,
@@ -31,6 +31,7 @@ pub(crate) fn samples(
         vec![Finding::new(code, error.to_string())]
     })?;
     let mut accepted = Accepted { samples: Vec::with_capacity(encoded.len()), ..Accepted::default() };
+    accepted.warnings.extend(repeated.into_iter().map(record::repeated_key));
     for sample in encoded {
         accepted.warnings.extend(check::check_encoded(&sample));
         accepted.samples.push(Sample { input_ids: sample.input_ids, labels: sample.labels, weights: None });

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Origin, is_parquet, read_prepared};
 
 fn rows() -> Rows {
     let mut rows = Rows::default();
@@ -23,10 +24,12 @@ fn rows_come_back_as_they_were_written() {
     let path = folder.path().join("data.parquet");
     let sources = vec!["a.jsonl".to_owned(), "b.json".to_owned()];
     let facts = [("template", "qwen2.5".to_owned())];
-    let mut writer = PreparedWriter::create(&path, sources.clone(), &facts, false).expect("creates");
-    writer.write(rows()).expect("writes");
-    writer.write(Rows::default()).expect("writes nothing");
-    writer.finish().expect("finishes");
+    let encoder = RowGroupEncoder::new(sources.clone(), false).expect("an encoder");
+    let mut writer = PreparedWriter::create(&path, &encoder).expect("creates");
+    writer.write(rows(), &encoder).expect("writes");
+    writer.write(Rows::default(), &encoder).expect("writes nothing");
+    assert_eq!(writer.rows(), 3);
+    writer.finish(&facts).expect("finishes").name(&path).expect("named");
     assert!(is_parquet(&path));
     assert_eq!(entries(folder.path()), ["data.parquet"]);
     let back = read_prepared(&path).expect("reads");
@@ -38,29 +41,32 @@ fn rows_come_back_as_they_were_written() {
 #[test]
 fn an_abandoned_file_leaves_nothing() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let mut writer =
-        PreparedWriter::create(&folder.path().join("data.parquet"), vec!["a".into(), "b".into()], &[], false)
-            .expect("creates");
-    writer.write(rows()).expect("writes");
+    let encoder = RowGroupEncoder::new(vec!["a".into(), "b".into()], false).expect("an encoder");
+    let create = || PreparedWriter::create(&folder.path().join("data.parquet"), &encoder).expect("creates");
+    let mut writer = create();
+    writer.write(rows(), &encoder).expect("writes");
     assert_eq!(entries(folder.path()).len(), 1);
     drop(writer);
+    assert!(entries(folder.path()).is_empty());
+    let mut writer = create();
+    writer.write(rows(), &encoder).expect("writes");
+    drop(writer.finish(&[]).expect("finishes"));
     assert!(entries(folder.path()).is_empty());
 }
 
 #[test]
 fn what_must_not_be_replaced_is_not() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let error = PreparedWriter::create(folder.path(), vec![], &[], false).err().expect("refused").to_string();
+    let encoder = RowGroupEncoder::new(vec![], false).expect("an encoder");
+    let error = PreparedWriter::create(folder.path(), &encoder).err().expect("refused").to_string();
     assert!(
         error.ends_with("exists and is a folder; expected a file name. Choose another output"),
         "{error}"
     );
     #[cfg(unix)]
     {
-        let error = PreparedWriter::create(Path::new("/dev/null"), vec![], &[], false)
-            .err()
-            .expect("refused")
-            .to_string();
+        let error =
+            PreparedWriter::create(Path::new("/dev/null"), &encoder).err().expect("refused").to_string();
         assert!(error.contains("not a regular file"), "{error}");
     }
 }

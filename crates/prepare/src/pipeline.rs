@@ -11,26 +11,33 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use toolsmith_chat::check::{Code, Finding};
+use toolsmith_chat::check::Finding;
 
-use crate::{FileRecords, Origin, Place, PrepareError, RawRecord, Rows, Summary};
+use crate::chunk::{Sides, finish};
+use crate::summary::SummaryBuilder;
+use crate::{FileRecords, Place, PrepareError, RawRecord, Selection, Summary};
 
-/// Records of one chunk at most, and bytes after which a chunk is closed.
-const CHUNK_RECORDS: usize = 256;
-const CHUNK_BYTES: usize = 512 * 1024;
+/// Bytes after which a chunk is closed.
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// How the pipeline runs; nothing in here changes what comes out, except the record limit.
+/// How the pipeline runs; the number of threads changes nothing of what comes out.
 #[derive(Clone, Debug)]
 pub struct PipelineOptions {
     /// Worker threads.
     pub threads: usize,
     /// Longest record that is read, in bytes.
     pub max_record_bytes: usize,
+    /// Most records that are worked on together; what is written groups its rows by this.
+    pub chunk_records: usize,
 }
 
 impl Default for PipelineOptions {
     fn default() -> Self {
-        Self { threads: thread::available_parallelism().map_or(1, usize::from), max_record_bytes: 64 << 20 }
+        Self {
+            threads: thread::available_parallelism().map_or(1, usize::from),
+            max_record_bytes: 64 << 20,
+            chunk_records: 512,
+        }
     }
 }
 
@@ -79,43 +86,44 @@ pub struct Chunk {
     pub records: Vec<RawRecord>,
 }
 
-/// A finished chunk: its rows and what was said about its records.
-struct Finished {
-    source: usize,
-    conversations: usize,
-    rows: Rows,
-    refused: Vec<(Place, Vec<Finding>)>,
-    warned: Vec<(Place, Vec<Finding>)>,
-    compared: usize,
+/// Records on their way to rows.
+pub struct Pipeline<'a> {
+    /// The files.
+    pub sources: &'a [PathBuf],
+    /// How it runs.
+    pub options: &'a PipelineOptions,
+    /// Which records are taken.
+    pub selection: &'a Selection,
+    /// Makes samples of a record.
+    pub work: &'a Work<'a>,
 }
 
-/// Sends every record of `sources` through `work` and hands the rows to `take` in input order.
-///
-/// `progress` hears about each chunk. Reading stops at the first error of `take`.
-pub fn run(
-    sources: &[PathBuf],
-    options: &PipelineOptions,
-    work: &Work<'_>,
-    progress: &mut dyn FnMut(Progress),
-    take: &mut dyn FnMut(Rows, &Summary) -> Result<(), PrepareError>,
-) -> Result<Summary, PrepareError> {
-    let mut summary = Summary::default();
-    map_chunks(sources, options, &|chunk| finish(chunk, work), &mut |finished, bytes_read| {
-        let source = sources[finished.source].display().to_string();
-        summary.conversations += finished.conversations;
-        summary.compared += finished.compared;
-        for (place, findings) in finished.refused {
-            summary.refuse(&source, place, findings);
-        }
-        for (place, findings) in finished.warned {
-            summary.warn(&source, place, findings);
-        }
-        finished.rows.iter().for_each(|row| summary.count(&row));
-        take(finished.rows, &summary)?;
-        progress(Progress { bytes_read, conversations: summary.conversations, samples: summary.samples });
-        Ok(())
-    })?;
-    Ok(summary)
+impl Pipeline<'_> {
+    /// Sends every record through the work and the rows of each chunk through `make`, both in the worker threads, and
+    /// hands what was made to `take` in input order.
+    ///
+    /// `progress` hears about each chunk. Reading stops at the first error of `make` or `take`.
+    pub fn run<T: Send>(
+        &self,
+        make: &(dyn Fn(Sides) -> Result<T, PrepareError> + Sync),
+        progress: &mut dyn FnMut(Progress),
+        take: &mut dyn FnMut(T, &SummaryBuilder) -> Result<(), PrepareError>,
+    ) -> Result<SummaryBuilder, PrepareError> {
+        let mut summary = SummaryBuilder::new(self.sources, self.selection);
+        let work = |chunk| {
+            let mut finished = finish(chunk, self.selection, self.work);
+            let made = make(std::mem::take(&mut finished.sides));
+            (finished, made)
+        };
+        map_chunks(self.sources, self.options, &work, &mut |(finished, made), bytes_read| {
+            summary.add(finished);
+            take(made?, &summary)?;
+            let Summary { conversations, samples, .. } = *summary.so_far();
+            progress(Progress { bytes_read, conversations, samples });
+            Ok(())
+        })?;
+        Ok(summary)
+    }
 }
 
 /// Sends every chunk of `sources` through `work`, several at a time, and hands what it makes of them to `take` in input
@@ -134,8 +142,8 @@ pub fn map_chunks<T: Send>(
     let bytes_read = Arc::new(AtomicU64::new(0));
     thread::scope(|scope| {
         // Results wait in the order in which their chunks were read, each in its own slot.
-        let (slots, in_order) = sync_channel::<Slot<T>>(threads * 4);
-        let (jobs, waiting) = sync_channel::<Job<T>>(threads * 4);
+        let (slots, in_order) = sync_channel::<Slot<T>>(threads * 2);
+        let (jobs, waiting) = sync_channel::<Job<T>>(threads * 2);
         let waiting = Arc::new(Mutex::new(waiting));
         for _ in 0..threads {
             let waiting = Arc::clone(&waiting);
@@ -143,7 +151,7 @@ pub fn map_chunks<T: Send>(
         }
         drop(waiting);
         let counter = Arc::clone(&bytes_read);
-        scope.spawn(move || read_all(sources, options.max_record_bytes, &counter, &slots, &jobs));
+        scope.spawn(move || read_all(sources, options, &counter, &slots, &jobs));
         for slot in in_order {
             let made = slot.recv().map_err(|_| PrepareError::WorkerLost)??;
             take(made, bytes_read.load(Ordering::Relaxed))?;
@@ -161,13 +169,13 @@ type Job<T> = (Chunk, SyncSender<Result<T, PrepareError>>);
 /// Reads every source into chunks. Ends early, without a word, when nobody takes them any more.
 fn read_all<T>(
     sources: &[PathBuf],
-    max_record_bytes: usize,
+    options: &PipelineOptions,
     bytes_read: &Arc<AtomicU64>,
     slots: &SyncSender<Slot<T>>,
     jobs: &SyncSender<Job<T>>,
 ) {
     for (source, path) in sources.iter().enumerate() {
-        let outcome = read_source(path, source, max_record_bytes, bytes_read, &mut |chunk| {
+        let outcome = read_source(path, source, options, bytes_read, &mut |chunk| {
             let (done, slot) = sync_channel(1);
             slots.send(slot).is_ok() && jobs.send((chunk, done)).is_ok()
         });
@@ -188,18 +196,18 @@ fn read_all<T>(
 fn read_source(
     path: &Path,
     source: usize,
-    max_record_bytes: usize,
+    options: &PipelineOptions,
     bytes_read: &Arc<AtomicU64>,
     send: &mut dyn FnMut(Chunk) -> bool,
 ) -> Result<bool, PrepareError> {
     let mut records = Vec::new();
     let mut bytes = 0;
-    for record in FileRecords::open(path, max_record_bytes, bytes_read)? {
+    for record in FileRecords::open(path, options.max_record_bytes, bytes_read)? {
         let record =
             record.map_err(|error| PrepareError::Read { path: path.to_path_buf(), source: error })?;
         bytes += record.bytes.as_ref().map_or(0, Vec::len);
         records.push(record);
-        if records.len() >= CHUNK_RECORDS || bytes >= CHUNK_BYTES {
+        if records.len() >= options.chunk_records || bytes >= CHUNK_BYTES {
             bytes = 0;
             if !send(Chunk { source, records: std::mem::take(&mut records) }) {
                 return Ok(false);
@@ -218,39 +226,6 @@ fn work_through<T>(waiting: &Mutex<Receiver<Job<T>>>, work: &(dyn Fn(Chunk) -> T
         let Ok((chunk, done)) = job else { return };
         let _nobody_listens = done.send(Ok(work(chunk)));
     }
-}
-
-fn finish(chunk: Chunk, work: &Work<'_>) -> Finished {
-    let mut finished = Finished {
-        source: chunk.source,
-        conversations: chunk.records.len(),
-        rows: Rows::default(),
-        refused: Vec::new(),
-        warned: Vec::new(),
-        compared: 0,
-    };
-    for record in chunk.records {
-        let place = record.place;
-        let outcome = match record.bytes {
-            Ok(bytes) => work(chunk.source, &bytes, place),
-            Err(message) => Err(vec![Finding::new(Code::Unreadable, message)]),
-        };
-        match outcome {
-            Ok(accepted) => {
-                let origin = Origin::new(chunk.source, place);
-                finished.compared += usize::from(accepted.compared);
-                for sample in accepted.samples {
-                    let weights = sample.weights.as_deref();
-                    finished.rows.push_weighted(&sample.input_ids, &sample.labels, weights, origin);
-                }
-                if !accepted.warnings.is_empty() {
-                    finished.warned.push((place, accepted.warnings));
-                }
-            }
-            Err(findings) => finished.refused.push((place, findings)),
-        }
-    }
-    finished
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{Origin, Rows};
 
 /// Each record is a number; its sample repeats the number, and numbers ending in 7 are refused.
 fn work(_: usize, bytes: &[u8], _: Place) -> Result<Accepted, Vec<Finding>> {
@@ -23,11 +24,13 @@ fn work(_: usize, bytes: &[u8], _: Place) -> Result<Accepted, Vec<Finding>> {
 fn run_with(threads: usize, sources: &[PathBuf]) -> Result<(Rows, Summary), PrepareError> {
     let mut rows = Rows::default();
     let options = PipelineOptions { threads, ..PipelineOptions::default() };
-    let summary = run(sources, &options, &work, &mut |_| (), &mut |chunk, _| {
-        rows.append(chunk);
+    let selection = Selection::default();
+    let pipeline = Pipeline { sources, options: &options, selection: &selection, work: &work };
+    let summary = pipeline.run(&Ok, &mut |_| (), &mut |sides, _| {
+        rows.append(sides.train);
         Ok(())
     })?;
-    Ok((rows, summary))
+    Ok((rows, summary.finish(None)))
 }
 
 fn numbers(folder: &std::path::Path, name: &str, range: std::ops::Range<u32>) -> PathBuf {
@@ -69,7 +72,9 @@ fn an_error_of_the_taker_ends_the_run_without_reading_on() {
     let sources = [numbers(folder.path(), "a", 0..100_000)];
     let mut chunks = 0;
     let options = PipelineOptions { threads: 2, ..PipelineOptions::default() };
-    let result = run(&sources, &options, &work, &mut |_| (), &mut |_, _| {
+    let selection = Selection::default();
+    let pipeline = Pipeline { sources: &sources, options: &options, selection: &selection, work: &work };
+    let result = pipeline.run(&Ok, &mut |_| (), &mut |_: Sides, _| {
         chunks += 1;
         Err(PrepareError::WorkerLost)
     });

@@ -6,18 +6,47 @@ use serde_json::Value as Json;
 use toolsmith_chat::check::{Code, Finding};
 use toolsmith_chat::data::read_any;
 pub use toolsmith_chat::data::{Record, RecordFormat};
+use toolsmith_chat::json::{self, RepeatedKey};
 
 use crate::Place;
 
 /// Reads a record's bytes; without a format, its shape tells it.
 pub fn read(bytes: &[u8], place: Place, format: Option<&RecordFormat>) -> Result<Record, Finding> {
-    let json = parse(bytes, place)?;
+    shape(parse(bytes, place)?, format)
+}
+
+/// The same, with a warning for each key that an object has twice.
+pub fn read_warily(
+    bytes: &[u8],
+    place: Place,
+    format: Option<&RecordFormat>,
+) -> Result<(Record, Vec<Finding>), Finding> {
+    let (json, repeated) = parse_noting_repeats(bytes, place)?;
+    Ok((shape(json, format)?, repeated.into_iter().map(repeated_key).collect()))
+}
+
+fn shape(json: Json, format: Option<&RecordFormat>) -> Result<Record, Finding> {
     read_any(json, format).map_err(|error| Finding::new(error.code(), error.to_string()))
+}
+
+pub(crate) fn repeated_key(key: RepeatedKey) -> Finding {
+    let text = format!("{key}: this key stands twice in its object; the last counts. Drop the other");
+    Finding::new(Code::RepeatedKey, text)
 }
 
 /// Reads a record's bytes as JSON of whatever shape.
 pub fn parse(bytes: &[u8], place: Place) -> Result<Json, Finding> {
-    serde_json::from_slice(bytes).map_err(|error| broken_json(&error, bytes, place))
+    parse_noting_repeats(bytes, place).map(|(json, _)| json)
+}
+
+/// The same, and the places of keys that an object has twice, of which the last counts.
+pub fn parse_noting_repeats(bytes: &[u8], place: Place) -> Result<(Json, Vec<RepeatedKey>), Finding> {
+    let parsed = match str::from_utf8(bytes) {
+        Ok(text) => json::parse_noting_repeats(text),
+        // Says where.
+        Err(_) => serde_json::from_slice(bytes).map(|json| (json, Vec::new())),
+    };
+    parsed.map_err(|error| broken_json(&error, bytes, place))
 }
 
 /// Says what is wrong in words for people, with line and column in the file.
@@ -55,6 +84,17 @@ mod tests {
         assert!(later_line.starts_with("broken JSON at line 11, column 3: "), "{later_line}");
         assert!(message(b"{\"messages\": [").ends_with("is the file complete?"));
         assert!(message(b"{\"a\": \"\xff\"}").ends_with("Save the file as UTF-8"));
+    }
+
+    #[test]
+    fn keys_that_stand_twice_are_told() {
+        let (record, warnings) =
+            read_warily(br#"{"text": "a", "x": [{"k": 1, "k": 2}], "text": "b"}"#, PLACE, None)
+                .expect("read");
+        assert_eq!(record, Record::Text("b".to_owned()));
+        let said: Vec<_> = warnings.iter().map(|warning| warning.text.as_str()).collect();
+        assert!(said[0].starts_with("x[0].k: this key stands twice"), "{said:?}");
+        assert!(said[1].starts_with("text: "), "{said:?}");
     }
 
     #[test]

@@ -97,6 +97,29 @@ impl Rows {
         self.origins.extend(other.origins);
     }
 
+    /// The same rows in portions of at most so many.
+    pub(crate) fn split(self, most: usize) -> Vec<Rows> {
+        if self.len() <= most {
+            return vec![self];
+        }
+        let mut portions: Vec<Rows> = Vec::new();
+        for row in self.iter() {
+            match portions.last_mut() {
+                Some(last) if last.len() < most.max(1) => last.push_row(&row),
+                _ => {
+                    let mut next = Rows::default();
+                    next.push_row(&row);
+                    portions.push(next);
+                }
+            }
+        }
+        portions
+    }
+
+    fn push_row(&mut self, row: &Row<'_>) {
+        self.push_weighted(row.input_ids, row.labels, row.weights, row.origin);
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.ends.len()

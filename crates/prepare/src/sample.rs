@@ -97,8 +97,11 @@ impl SampleMaker<'_> {
         place: Place,
         format: Option<&RecordFormat>,
     ) -> Result<Accepted, Vec<Finding>> {
-        let record = record::read(bytes, place, format).map_err(|finding| vec![finding])?;
-        self.samples_of_record(record, place)
+        let (record, repeated) =
+            record::read_warily(bytes, place, format).map_err(|finding| vec![finding])?;
+        let mut accepted = self.samples_of_record(record, place)?;
+        accepted.warnings.extend(repeated);
+        Ok(accepted)
     }
 
     /// The samples of a record that was read already, whatever `compat` says.

@@ -4,17 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toolsmith_chat::check::{Finding, Level};
 
-use crate::{Place, Row};
+use crate::chunk::{Finished, Sides};
+use crate::packing::{Lengths, PackingPlan};
+use crate::prefixes::{SeenBlocks, leading_blocks};
+use crate::{Place, Selection};
 
 /// Refusals that are kept word for word; beyond it they are only counted.
 pub const MAX_LISTED: usize = 1000;
 
 /// A finding with the record it concerns.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// The file, as the user named it.
     pub source: String,
@@ -34,7 +38,8 @@ impl fmt::Display for Refusal {
 }
 
 /// Counts over one preparation.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// Records found in the sources, refused ones included.
     pub conversations: usize,
@@ -51,32 +56,137 @@ pub struct Summary {
     /// Records on which the native rendering was compared with what the model's own template prints; where they
     /// differ, `template-differs` warns.
     pub compared: usize,
+    /// What each source gave.
+    pub sources: Vec<SourceCounts>,
+    /// Records that the mixing weights left out, unread.
+    pub left_out: usize,
     /// Samples made.
     pub samples: usize,
+    /// How many of them are kept apart to measure with.
+    pub validation_samples: usize,
     /// Tokens in all samples.
     pub tokens: usize,
     /// Tokens whose label is trained.
     pub trained_tokens: usize,
     /// Tokens in the longest sample.
     pub longest: usize,
+    /// Untrained tokens at the beginning of samples to train on with which an earlier one began too, in blocks of 16: a
+    /// shared system text with its tools. Of very varied data the count may be too low.
+    pub repeated_prefix_tokens: usize,
+    /// What packing the samples to train on would give.
+    pub packing: Option<PackingPlan>,
 }
 
-impl Summary {
-    pub(crate) fn refuse(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
-        self.refused += 1;
-        let findings = findings.into_iter().filter(|finding| finding.level == Level::Error).collect();
-        note(&mut self.refused_by_code, &mut self.refusals, source, place, findings);
+/// What one source gave.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceCounts {
+    /// The file, as the user named it.
+    pub source: String,
+    /// How often each of its records is taken.
+    pub weight: f64,
+    /// Records in it.
+    pub conversations: usize,
+    /// Records that the weight left out.
+    pub left_out: usize,
+    /// Samples made of the others.
+    pub samples: usize,
+}
+
+/// Counts as chunks come in.
+#[derive(Default)]
+pub struct SummaryBuilder {
+    summary: Summary,
+    lengths: Lengths,
+    seen: SeenBlocks,
+}
+
+impl SummaryBuilder {
+    pub(crate) fn new(sources: &[PathBuf], selection: &Selection) -> Self {
+        let counts = |(index, source): (usize, &PathBuf)| SourceCounts {
+            source: source.display().to_string(),
+            weight: selection.weight(index),
+            ..SourceCounts::default()
+        };
+        let summary =
+            Summary { sources: sources.iter().enumerate().map(counts).collect(), ..Summary::default() };
+        Self { summary, ..Self::default() }
     }
 
-    pub(crate) fn warn(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
-        note(&mut self.warnings_by_code, &mut self.warnings, source, place, findings);
+    /// The counts so far, without what is only known at the end.
+    pub fn so_far(&self) -> &Summary {
+        &self.summary
     }
 
-    pub(crate) fn count(&mut self, row: &Row<'_>) {
-        self.samples += 1;
-        self.tokens += row.input_ids.len();
-        self.trained_tokens += row.trained_tokens();
-        self.longest = self.longest.max(row.input_ids.len());
+    /// All of it; packing is planned for samples of at most so many tokens.
+    pub fn finish(self, max_length: Option<usize>) -> Summary {
+        Summary { packing: self.lengths.plan(max_length), ..self.summary }
+    }
+
+    pub(crate) fn add(&mut self, finished: Finished) {
+        let Finished { source, conversations, left_out, counts, refused, warned, compared, .. } = finished;
+        let Self { summary, lengths, seen } = self;
+        summary.conversations += conversations;
+        summary.left_out += left_out;
+        summary.compared += compared;
+        summary.samples += counts.samples;
+        summary.validation_samples += counts.validation_samples;
+        summary.tokens += counts.tokens;
+        summary.trained_tokens += counts.trained_tokens;
+        summary.longest = summary.longest.max(counts.longest);
+        counts.lengths.iter().for_each(|length| lengths.add(*length));
+        let mut from = 0;
+        for &end in &counts.block_ends {
+            summary.repeated_prefix_tokens += seen.repeated_tokens(&counts.blocks[from..end]);
+            from = end;
+        }
+        let mut name = String::new();
+        if let Some(of_source) = summary.sources.get_mut(source) {
+            of_source.conversations += conversations;
+            of_source.left_out += left_out;
+            of_source.samples += counts.samples;
+            name.clone_from(&of_source.source);
+        }
+        for (place, findings) in refused {
+            summary.refused += 1;
+            let errors = findings.into_iter().filter(|finding| finding.level == Level::Error).collect();
+            note(&mut summary.refused_by_code, &mut summary.refusals, &name, place, errors);
+        }
+        for (place, findings) in warned {
+            note(&mut summary.warnings_by_code, &mut summary.warnings, &name, place, findings);
+        }
+    }
+}
+
+/// Counts over some rows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowCounts {
+    samples: usize,
+    validation_samples: usize,
+    tokens: usize,
+    trained_tokens: usize,
+    longest: usize,
+    /// How long each sample to train on is.
+    lengths: Vec<usize>,
+    /// The blocks that each of them begins with: sample `i` has those from `block_ends[i - 1]` to `block_ends[i]`.
+    blocks: Vec<u64>,
+    block_ends: Vec<usize>,
+}
+
+impl RowCounts {
+    pub(crate) fn of(sides: &Sides) -> Self {
+        let mut counts = Self { validation_samples: sides.validation.len(), ..Self::default() };
+        for row in sides.train.iter().chain(sides.validation.iter()) {
+            counts.samples += 1;
+            counts.tokens += row.input_ids.len();
+            counts.trained_tokens += row.trained_tokens();
+            counts.longest = counts.longest.max(row.input_ids.len());
+        }
+        for row in sides.train.iter() {
+            counts.lengths.push(row.input_ids.len());
+            leading_blocks(&row, &mut counts.blocks);
+            counts.block_ends.push(counts.blocks.len());
+        }
+        counts
     }
 }
 

@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Code, Level};
 
 /// Something found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Which rule.
     pub code: Code,
     /// How bad it is.
     pub level: Level,
     /// Index of the message, where it is about one.
-    #[serde(rename = "message_index", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "message_index", skip_serializing_if = "Option::is_none", default)]
     pub message: Option<usize>,
     /// Where inside the record, as `messages[3].tool_calls[0]`; empty where that is part of the text.
     pub place: String,
@@ -23,12 +23,12 @@ pub struct Finding {
     /// How to mend it; empty where that is part of the text.
     pub mend: String,
     /// The text in question with the spot marked, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub spot: Option<Spot>,
 }
 
 /// A spot in a text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spot {
     /// The text around it, on one line, shortened.
     pub excerpt: String,

@@ -229,6 +229,11 @@ impl ToolSpec {
         &self.definition
     }
 
+    /// The definition as given, by value.
+    pub fn into_definition(self) -> Json {
+        self.definition
+    }
+
     /// The value of `type`, where there is one (`function`, or a built-in tool such as `python`).
     pub fn kind(&self) -> Option<&str> {
         self.definition.get("type").and_then(Json::as_str)

@@ -143,7 +143,7 @@ pub(super) fn wrap(tool: ToolSpec) -> ToolSpec {
     }
     let mut wrapped = JsonMap::new();
     wrapped.insert("type".to_owned(), Json::String("function".to_owned()));
-    wrapped.insert("function".to_owned(), tool.definition().clone());
+    wrapped.insert("function".to_owned(), tool.into_definition());
     ToolSpec::new(Json::Object(wrapped))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: a vocabulary and merges; then words. Out: the ids that `tokenizers` and tiktoken give. Nothing is worked out ahead
 //! for the whole vocabulary: it is ready in a tenth of the time that the tokenizers crate's own model takes, and words that
-//! come again are answered by a [`WordCache`].
+//! come again are answered by [`ShortWords`] or a [`WordCache`].
 //!
 //! Two rules decide what is joined first, and the leftmost of equals. A `tokenizer.json` lists its merges, and the earlier
 //! goes first; tiktoken joins whichever two neighbours make the piece of the lowest rank.
@@ -10,6 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -17,6 +18,7 @@ use tokenizers::pipeline::PipelineToken;
 use tokenizers::utils::byte_level::char_to_byte;
 
 use super::json_file::Merge;
+use super::short_words::{ShortWord, ShortWords};
 use super::vocabulary::Vocabulary;
 use super::word_cache::WordCache;
 
@@ -153,8 +155,29 @@ impl ByteBpe {
         Some(Self { pieces, bytes, joins: Joins::Union, whole_words: true, by_ids: OnceLock::new() })
     }
 
-    /// Appends the ids of a word.
+    /// Appends the ids of the word that stands there in a text.
+    #[inline]
     pub(super) fn encode_word(
+        &self,
+        text: &[u8],
+        range: Range<usize>,
+        vocabulary: &Vocabulary,
+        work: &mut Work,
+        tokens: &mut Vec<PipelineToken>,
+    ) {
+        let short = ShortWord::at(text, &range);
+        if short.is_some_and(|word| work.short_words.get(word, tokens)) {
+            return;
+        }
+        let start = tokens.len();
+        self.encode_new(&text[range], vocabulary, work, tokens);
+        if let Some(word) = short {
+            work.short_words.put(word, &tokens[start..]);
+        }
+    }
+
+    /// Appends the ids of a word that is long or has not come for a while.
+    fn encode_new(
         &self,
         word: &[u8],
         vocabulary: &Vocabulary,
@@ -286,6 +309,7 @@ fn single_bytes(pieces: &Pieces, vocabulary: &Vocabulary) -> Option<Box<[u32; 25
 pub(super) struct Work {
     symbols: Vec<Symbol>,
     queue: BinaryHeap<Reverse<Pair>>,
+    short_words: ShortWords,
     words: WordCache,
     joins_sought: usize,
 }
@@ -341,7 +365,7 @@ mod tests {
 
     fn spelled((model, vocabulary): &(ByteBpe, Vocabulary), word: &str) -> Vec<String> {
         let mut tokens = Vec::new();
-        model.encode_word(word.as_bytes(), vocabulary, &mut Work::default(), &mut tokens);
+        model.encode_word(word.as_bytes(), 0..word.len(), vocabulary, &mut Work::default(), &mut tokens);
         let text = |token: &PipelineToken| String::from_utf8_lossy(vocabulary.bytes(token.id())).into_owned();
         tokens.iter().map(text).collect()
     }

@@ -31,6 +31,15 @@ impl Encoded {
         self.input_ids.push(id);
         self.labels.push(if trained { id.cast_signed() } else { IGNORE_INDEX });
     }
+
+    fn extend(&mut self, tokens: &[PipelineToken], trained: bool) {
+        let ids = PipelineToken::cast_slice(tokens);
+        self.input_ids.extend_from_slice(ids);
+        match trained {
+            true => self.labels.extend(ids.iter().map(|id| id.cast_signed())),
+            false => self.labels.resize(self.input_ids.len(), IGNORE_INDEX),
+        }
+    }
 }
 
 /// Where a token comes from.
@@ -178,9 +187,7 @@ impl Encoder<'_, '_> {
             }
         };
         if decisive == 0 && self.origins.is_none() {
-            for token in &self.tokens {
-                self.encoded.push(token.id(), run[0].trained);
-            }
+            self.encoded.extend(&self.tokens, run[0].trained);
             return Ok(());
         }
         let cuts = self.cuts(text, start, &run[..=decisive])?;
@@ -239,15 +246,12 @@ impl Encoder<'_, '_> {
                 piece += 1;
             }
             if piece == last {
-                for token in &self.tokens[index..] {
-                    self.encoded.push(token.id(), run[last].trained);
-                    if let Some(origins) = &mut self.origins {
-                        origins.push(TokenOrigin {
-                            piece: first + last,
-                            last_piece: first + last,
-                            message: run[last].message,
-                        });
-                    }
+                let rest = &self.tokens[index..];
+                self.encoded.extend(rest, run[last].trained);
+                if let Some(origins) = &mut self.origins {
+                    let (piece, message) = (first + last, run[last].message);
+                    let origin = TokenOrigin { piece, last_piece: piece, message };
+                    origins.extend(std::iter::repeat_n(origin, rest.len()));
                 }
                 return;
             }

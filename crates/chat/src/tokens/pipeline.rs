@@ -17,6 +17,7 @@ use tokenizers::pipeline::{
 use tokenizers::vocab::bucket_added_vocabulary::AddedVocabulary;
 
 use super::byte_bpe::{ByteBpe, Work};
+use super::nfc::is_plainly_nfc;
 use super::regex_split;
 use super::vocabulary::Vocabulary;
 
@@ -24,6 +25,8 @@ use super::vocabulary::Vocabulary;
 pub(super) struct Pipeline {
     /// Holds the normalizers; its model is a stand-in.
     normalizer: PipelineTokenizer,
+    /// Its only normalizer is NFC, if it has any.
+    at_most_nfc: bool,
     encoder: Encoder,
 }
 
@@ -84,6 +87,7 @@ impl Pipeline {
             }
         }
         let normalizer = tokenizers::from_json(&parts.to_string()).map_err(|error| error.to_string())?;
+        let at_most_nfc = at_most_nfc(&parts["normalizer"]);
         let words = Box::new(regex_split::with_engine(normalizer.get_pre_tokenizer())?);
         let encoder = match model {
             Model::Bytes(model) => {
@@ -102,7 +106,7 @@ impl Pipeline {
                 None,
             )),
         };
-        Ok(Self { normalizer, encoder })
+        Ok(Self { normalizer, at_most_nfc, encoder })
     }
 
     /// Appends the ids of a text. `vocabulary` is the one that the model was made with.
@@ -129,7 +133,7 @@ impl Pipeline {
                 spans.clear();
                 words.pre_tokenize(&text, scratch, spans).map_err(|error| error.to_string())?;
                 for range in spans.iter().map(|span| span.range()).filter(|range| !range.is_empty()) {
-                    model.encode_word(&text.as_bytes()[range], vocabulary, work, tokens);
+                    model.encode_word(text.as_bytes(), range, vocabulary, work, tokens);
                 }
                 Ok(())
             }),
@@ -138,6 +142,20 @@ impl Pipeline {
 
     /// The text as the model sees it (Unicode NFC for Qwen).
     pub(super) fn normalize<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, String> {
+        if self.at_most_nfc && is_plainly_nfc(text) {
+            return Ok(Cow::Borrowed(text));
+        }
         normalize_all(self.normalizer.get_normalizers(), text, 0).map_err(|error| error.to_string())
+    }
+}
+
+fn at_most_nfc(normalizer: &Json) -> bool {
+    match normalizer["type"].as_str() {
+        None => normalizer.is_null(),
+        Some("NFC") => true,
+        Some("Sequence") => {
+            normalizer["normalizers"].as_array().is_some_and(|steps| steps.iter().all(at_most_nfc))
+        }
+        Some(_) => false,
     }
 }

@@ -3,7 +3,8 @@
 //! In: a model's pieces and the added tokens. Out: the bytes of every id in one buffer, the added tokens, and a search
 //! for their names in a text. It does not encode.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
+use memchr::{memchr, memchr2, memchr3};
 
 use crate::json::Json;
 
@@ -18,6 +19,8 @@ pub(super) struct Vocabulary {
     by_name: HashMap<String, usize>,
     /// Places in `added` by the first byte of the name, longest name first.
     by_first_byte: Vec<Vec<usize>>,
+    /// With which bytes names begin.
+    first_bytes: Vec<u8>,
     is_added: Vec<Option<u32>>,
     pub(super) spelling: Spelling,
 }
@@ -118,7 +121,8 @@ impl Vocabulary {
         for places in &mut by_first_byte {
             places.sort_by_key(|place| std::cmp::Reverse(added[*place].name.len()));
         }
-        Ok(Self { bytes, offsets, known, added, by_name, by_first_byte, is_added, spelling })
+        let first_bytes = (0..=255_u8).filter(|byte| !by_first_byte[usize::from(*byte)].is_empty()).collect();
+        Ok(Self { bytes, offsets, known, added, by_name, by_first_byte, first_bytes, is_added, spelling })
     }
 
     /// One more than the largest id.
@@ -154,19 +158,32 @@ impl Vocabulary {
 
     /// The first added token in `text[from..]`, the longest where several start: its place in `text`, and itself.
     pub(super) fn find_added(&self, text: &str, from: usize) -> Option<(std::ops::Range<usize>, &Added)> {
-        text.bytes().enumerate().skip(from).find_map(|(start, byte)| {
-            let candidates = &self.by_first_byte[usize::from(byte)];
-            if candidates.is_empty() {
-                return None;
-            }
-            let rest = &text.as_bytes()[start..];
+        let bytes = text.as_bytes();
+        let mut at = from;
+        while let Some(skipped) = bytes.get(at..).and_then(|rest| self.may_begin(rest)) {
+            let start = at + skipped;
             let stands = |added: &&Added| {
-                rest.starts_with(added.name.as_bytes())
+                bytes[start..].starts_with(added.name.as_bytes())
                     && !(added.single_word && touches_a_word(text, start, start + added.name.len()))
             };
-            let found = candidates.iter().map(|place| &self.added[*place]).find(stands)?;
-            Some((start..start + found.name.len(), found))
-        })
+            let candidates = &self.by_first_byte[usize::from(bytes[start])];
+            if let Some(found) = candidates.iter().map(|place| &self.added[*place]).find(stands) {
+                return Some((start..start + found.name.len(), found));
+            }
+            at = start + 1;
+        }
+        None
+    }
+
+    /// Where the first byte stands that a name begins with.
+    fn may_begin(&self, bytes: &[u8]) -> Option<usize> {
+        match *self.first_bytes {
+            [] => None,
+            [a] => memchr(a, bytes),
+            [a, b] => memchr2(a, b, bytes),
+            [a, b, c] => memchr3(a, b, c, bytes),
+            _ => bytes.iter().position(|byte| !self.by_first_byte[usize::from(*byte)].is_empty()),
+        }
     }
 }
 

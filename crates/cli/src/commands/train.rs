@@ -22,6 +22,7 @@ use super::prepare::{FOUND_ERRORS, describe, pipeline_options, refused_text, tot
 use super::preview;
 use crate::args::TrainArgs;
 use crate::compat::{self, TemplateName};
+use crate::datasets;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
@@ -167,7 +168,7 @@ fn load_samples(
     out: &mut dyn Write,
 ) -> anyhow::Result<Loaded> {
     let mut samples = Vec::new();
-    for name in files {
+    for name in &datasets::expand(files)? {
         let path = PathBuf::from(name);
         if is_prepared(&path) {
             let prepared = read_prepared(&path)?;

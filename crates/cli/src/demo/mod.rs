@@ -22,7 +22,9 @@ use toolsmith_eval::Scores;
 use toolsmith_prepare::read_prepared;
 use toolsmith_synth::{DemoSizes, demo_dataset};
 
-use crate::args::{DemoArgs, FormatArgs, ModelArgs, PrepareArgs, SampleArgs, SamplingArgs, TrainArgs};
+use crate::args::{
+    DemoArgs, FormatArgs, ModelArgs, PrepareArgs, SampleArgs, SamplingArgs, SetArgs, TrainArgs,
+};
 use crate::assistant::Assistant;
 use crate::commands::chat::{message_of, pending_call};
 use crate::commands::eval::{Evaluation, Reference, evaluate, read_references};
@@ -241,6 +243,8 @@ fn prepare_args(folder: &RunFolder) -> PrepareArgs {
         output: folder.path("train.parquet"),
         format: FormatArgs { format: None, dataset_info: None, template: None },
         samples: SampleArgs::default(),
+        sets: SetArgs::default(),
+        force: false,
         compat: CompatArgs::default(),
         skip_bad: false,
         json: false,

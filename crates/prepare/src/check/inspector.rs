@@ -41,14 +41,14 @@ impl<'a> Inspector<'a> {
         conversation: &mut dyn FnMut(&Conversation),
         samples: &mut Vec<Seen>,
     ) -> Vec<Finding> {
-        let record = match record::read(bytes, place, format) {
-            Ok(record) => record,
+        let (record, mut findings) = match record::read_warily(bytes, place, format) {
+            Ok(read) => read,
             Err(finding) => return vec![finding],
         };
         if let Record::Conversation(read) = &record {
             conversation(read);
         }
-        match self {
+        findings.extend(match self {
             Self::Structure(checker, template) => match record {
                 Record::Conversation(read) => structure(checker, template.as_ref(), &read),
                 Record::Text(_) | Record::InputOutput(_) | Record::Preference(_) => Vec::new(),
@@ -69,7 +69,8 @@ impl<'a> Inspector<'a> {
                     }
                 }
             }
-        }
+        });
+        findings
     }
 }
 

@@ -1,0 +1,84 @@
+//! What a preparation depends on, as one short text.
+//!
+//! In: the source files and everything else that decides what comes out. Out: a key; equal keys mean equal output. It
+//! guards against work done twice, not against forgery.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use twox_hash::XxHash3_128;
+
+use crate::PrepareError;
+
+/// Raised whenever the same input gives other rows or another file than before.
+const FORMAT: u32 = 1;
+
+/// The key of a preparation of these files, of which the other circumstances are these.
+pub fn content_key(sources: &[PathBuf], circumstances: &[(&str, String)]) -> Result<String, PrepareError> {
+    let mut key = XxHash3_128::new();
+    let mut say = |text: &str| {
+        key.write(&(text.len() as u64).to_le_bytes());
+        key.write(text.as_bytes());
+    };
+    say(&format!("{} {FORMAT}", env!("CARGO_PKG_VERSION")));
+    for (name, value) in circumstances {
+        say(name);
+        say(value);
+    }
+    for path in sources {
+        let read_error = |source| PrepareError::Read { path: path.clone(), source };
+        say(&path.display().to_string());
+        say(&format!("{:032x}", hash_of(path).map_err(read_error)?));
+    }
+    Ok(format!("{:032x}", key.finish_128()))
+}
+
+fn hash_of(path: &PathBuf) -> io::Result<u128> {
+    let mut file = File::open(path)?;
+    let mut hash = XxHash3_128::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hash.finish_128()),
+            Ok(count) => hash.write(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_counts() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("writes");
+            path
+        };
+        let (a, b) = (file("a", "one"), file("b", "two"));
+        let key = |sources: &[PathBuf], facts: &[(&str, &str)]| {
+            let facts: Vec<_> = facts.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            content_key(sources, &facts).expect("a key")
+        };
+        let first = key(&[a.clone(), b.clone()], &[("x", "y")]);
+        assert_eq!(first, key(&[a.clone(), b.clone()], &[("x", "y")]));
+        for other in [
+            key(&[b.clone(), a.clone()], &[("x", "y")]),
+            key(&[a.clone()], &[("x", "y")]),
+            key(&[a.clone(), b.clone()], &[("x", "z")]),
+            key(&[a.clone(), b.clone()], &[("xy", "")]),
+            key(&[a.clone(), b.clone()], &[]),
+        ] {
+            assert_ne!(first, other);
+        }
+        file("b", "twp");
+        assert_ne!(first, key(&[a.clone(), b], &[("x", "y")]));
+        let error = content_key(&[a.with_file_name("none")], &[]).expect_err("missing").to_string();
+        assert!(error.contains("none: cannot be read"), "{error}");
+    }
+}
