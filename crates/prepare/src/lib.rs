@@ -21,6 +21,7 @@ mod rows;
 mod sample;
 mod split;
 mod summary;
+mod whole_file;
 
 pub use convert::{Conversion, convert_files};
 pub use error::PrepareError;
@@ -34,3 +35,4 @@ pub use rows::{IGNORE_INDEX, Origin, Row, Rows};
 pub use sample::{SampleMaker, SampleOptions, TEMPLATE_DIFFERS};
 pub use split::{Place, RawRecord, Records};
 pub use summary::{MAX_LISTED, Reason, Refusal, Summary};
+pub use whole_file::write_whole;

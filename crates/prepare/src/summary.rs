@@ -77,12 +77,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn refuse(&mut self, source: &str, place: Place, reasons: Vec<Reason>) {
+    /// Notes a record that gave no sample; `conversations` is counted by the caller.
+    pub fn refuse(&mut self, source: &str, place: Place, reasons: Vec<Reason>) {
         self.refused += 1;
         note(&mut self.refused_by_code, &mut self.refusals, source, place, reasons);
     }
 
-    pub(crate) fn warn(&mut self, source: &str, place: Place, reasons: Vec<Reason>) {
+    /// Notes what is odd about a record that was kept.
+    pub fn warn(&mut self, source: &str, place: Place, reasons: Vec<Reason>) {
         note(&mut self.warnings_by_code, &mut self.warnings, source, place, reasons);
     }
 
