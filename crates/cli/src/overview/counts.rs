@@ -72,7 +72,8 @@ impl Counts {
     /// At most `most` bins of one round width from zero on. A few far numbers do not squeeze the rest: what is far above
     /// the 99th of 100 falls into the last bin.
     pub(crate) fn bins(&self, most: usize) -> Vec<Bin> {
-        let reach = self.quantile(99);
+        let largest = self.quantiles().largest;
+        let reach = Some(self.quantile(99)).filter(|most_reach| largest > 2 * most_reach).unwrap_or(largest);
         let width = round_width(reach, most);
         let closed = (reach / width + 1).min(most);
         let mut bins: Vec<Bin> = (0..closed)

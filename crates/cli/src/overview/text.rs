@@ -33,7 +33,7 @@ fn histogram(text: &mut String, title: &str, counts: &Counts, unit: &str, bins: 
     let found = counts.quantiles();
     let _infallible = writeln!(
         text,
-        "\n{}   half up to {}{unit}, 95 of 100 up to {}{unit}, all up to {}{unit}",
+        "\n{}   median {}{unit}, p95 {}{unit}, max {}{unit}",
         painted(styles.heading, title),
         grouped(found.median),
         grouped(found.p95),

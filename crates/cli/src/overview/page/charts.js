@@ -25,7 +25,7 @@ function histogram(chart) {
     el("div", { class: "bars" }, ...bars),
     el("div", { class: "axis" }, el("span", {}, grouped(chart.bins[0].low) + chart.unit),
       el("span", {}, last.high === null ? `${grouped(last.low)}${chart.unit} and more` : grouped(last.high) + chart.unit)),
-    el("p", { class: "soft" }, `half up to ${grouped(q.median)}${chart.unit}, 95 of 100 up to ${grouped(q.p95)}${chart.unit}, all up to ${grouped(q.largest)}${chart.unit}`));
+    el("p", { class: "soft" }, `median ${grouped(q.median)}${chart.unit}, p95 ${grouped(q.p95)}${chart.unit}, max ${grouped(q.largest)}${chart.unit}`));
 }
 
 function toolChart() {

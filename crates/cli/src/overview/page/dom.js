@@ -10,8 +10,9 @@ const plural = (count, word) => `${grouped(count)} ${word}${count === 1 ? "" : "
 function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name.startsWith("aria-")) node.setAttribute(name, value);
+    else if (value === undefined || value === null || value === false) continue;
     else node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.filter(child => child !== null && child !== undefined));

@@ -58,7 +58,7 @@ const filters = {
       const count = code.refused + code.warned;
       const kind = code.refused ? "error" : "warning";
       const title = `${grouped(code.refused)} refused for it, ${grouped(code.warned)} kept with a warning`;
-      return chip(this.codes, code.code, kind, (code.refused ? "✗ " : "! ") + code.code, count, heldWith(row => row.codes.includes(code.code)), title);
+      return chip(this.codes, code.code, kind, code.code, count, heldWith(row => row.codes.includes(code.code)), title);
     });
     this.search = el("input", { type: "search", placeholder: "Search text", "aria-label": "Search text", oninput: later(() => {
       this.text = this.search.value.trim().toLowerCase();

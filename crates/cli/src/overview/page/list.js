@@ -33,7 +33,7 @@ const list = {
       id: "r" + row.number, class: "row", role: "option", "aria-selected": row === this.selected,
       "aria-posinset": at + 1, "aria-setsize": this.shown.length, onclick: () => select(row),
     },
-      el("div", { class: "top" }, el("span", { class: "place", title: place(row) }, el("bdi", {}, shortPlace(row))),
+      el("div", { class: "top" }, el("span", { class: "place", title: place(row) }, el("bdi", {}, fileName(row)), el("span", {}, recordName(row))),
         el("span", { class: "numbers" }, row.samples.length ? `${grouped(row.tokens)} tokens · ${percent(row.trained, row.tokens)}` : "no tokens")),
       el("div", { class: "bottom" },
         ...(row.refused ? [el("span", { class: "badge error" }, "✗ refused")] : []),
@@ -47,7 +47,9 @@ const list = {
   /// Moves the selection by so many rows.
   step(by) {
     const at = this.shown.indexOf(this.selected) + by;
-    if (at >= 0 && at < this.shown.length) select(this.shown[at]);
+    if (at < 0 || at >= this.shown.length) return;
+    select(this.shown[at]);
+    byId("work").scrollIntoView({ block: "nearest" });
   },
 
   reveal() {
@@ -59,7 +61,6 @@ const list = {
 };
 
 const place = row => `${index.files[row.file]}:${row.line}: record ${row.index}`;
-const shortPlace = row => `${index.files[row.file].split(/[/\\]/).pop()}:${row.line}`
-  + (lineTells(row) ? "" : ` #${row.index}`);
-/// Whether the line says which record it is: in a file of one line it does not.
-const lineTells = row => row.line > row.index;
+const fileName = row => index.files[row.file].split(/[/\\]/).pop();
+/// The line; in a file of few lines, the record too.
+const recordName = row => `:${row.line}` + (row.line > row.index ? "" : ` #${row.index}`);
