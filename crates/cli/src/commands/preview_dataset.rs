@@ -55,12 +55,7 @@ pub(super) fn run(
 }
 
 /// What the samples were made of, and with what.
-fn facts(
-    args: &PreviewArgs,
-    maker: &SampleMaker<'_>,
-    overview: &Overview,
-    files: &[PathBuf],
-) -> Vec<Fact> {
+fn facts(args: &PreviewArgs, maker: &SampleMaker<'_>, overview: &Overview, files: &[PathBuf]) -> Vec<Fact> {
     let fact = |name, value: String| Fact { name, value, remark: String::new() };
     let records = |(path, records): (&PathBuf, &usize)| Fact {
         name: "file",

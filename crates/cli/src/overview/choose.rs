@@ -40,7 +40,11 @@ pub(crate) fn choose(records: &[RecordFacts], limit: usize) -> Chosen {
     scattered.sort_by_key(|&index| (scatter(index as u64), index));
     let some = limit.div_ceil(20);
     choice.take("with findings", limit.div_ceil(2), in_turns(&scattered, &|index| &records[index].codes));
-    choice.take("without a trained token", some, scattered.iter().copied().filter(|&i| is_untrained(&records[i])));
+    choice.take(
+        "without a trained token",
+        some,
+        scattered.iter().copied().filter(|&i| is_untrained(&records[i])),
+    );
     let mut longest = scattered.clone();
     longest.sort_by_key(|&index| std::cmp::Reverse(longest_sample(&records[index])));
     choice.take("the longest", some, longest.into_iter());

@@ -51,8 +51,12 @@ pub(crate) fn hold(
     chosen: &Chosen,
     progress: &mut dyn FnMut(u64),
 ) -> anyhow::Result<Held> {
-    let wanted: HashSet<(usize, usize)> =
-        chosen.records.iter().map(|&record| &overview.records[record]).map(|r| (r.file, r.place.index)).collect();
+    let wanted: HashSet<(usize, usize)> = chosen
+        .records
+        .iter()
+        .map(|&record| &overview.records[record])
+        .map(|r| (r.file, r.place.index))
+        .collect();
     let work = |chunk: Chunk| {
         let format = dataset.format_of(chunk.source);
         let wanted = chunk.records.iter().filter(|raw| wanted.contains(&(chunk.source, raw.place.index)));

@@ -96,9 +96,8 @@ impl Shown {
             Some(record) => shown.read(record, &mut room),
             None => {
                 let bytes = raw.bytes.as_deref().unwrap_or_default();
-                let text = String::from_utf8_lossy(bytes.get(..MAX_TEXT).unwrap_or(bytes));
+                let text = String::from_utf8_lossy(bytes);
                 shown.raw = Some(room.take(&text));
-                room.left_out += bytes.len().saturating_sub(MAX_TEXT);
                 shown.title = shortened(&text, TITLE);
             }
         }
@@ -240,7 +239,14 @@ fn shown_sample(sample: &Sample, count: usize) -> ShownSample {
         }
     }
     let ids = sample.input_ids.iter().take(count).copied().collect();
-    ShownSample { tokens: sample.input_ids.len(), trained: trained_tokens(sample), ids, runs, labels, weights }
+    ShownSample {
+        tokens: sample.input_ids.len(),
+        trained: trained_tokens(sample),
+        ids,
+        runs,
+        labels,
+        weights,
+    }
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use super::shown::shortened;
 use crate::commands::prepare::grouped;
 use crate::terminal::{Styles, harmless, painted};
 
-/// Characters of the longest bar, rows of a histogram, tools listed.
+/// Characters of the longest bar and of a name, rows of a histogram, tools listed.
 const BAR: usize = 40;
+const NAME: usize = 28;
 const ROWS: usize = 10;
 const TOOLS: usize = 10;
 
@@ -41,7 +42,7 @@ fn histogram(text: &mut String, title: &str, counts: &Counts, unit: &str, bins: 
     );
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(0);
     for bin in bins {
-        row(text, &format!("{}{unit}", range(bin)), bin.count, most, "", styles);
+        row(text, &format!("{}{unit}", range(bin)), bin.count, most, styles);
     }
 }
 
@@ -55,39 +56,31 @@ fn range(bin: &Bin) -> String {
 }
 
 fn tools(text: &mut String, overview: &Overview, styles: &Styles) {
-    let called = overview.tools_by_calls().take_while(|tool| tool.calls > 0);
-    let called: Vec<_> = called.collect();
     if overview.tools.is_empty() {
         return;
     }
-    let never = overview.tools.len() - called.len();
-    let remark = match never {
-        0 => String::new(),
-        1 => ", 1 is offered and never called".to_owned(),
-        _ => format!(", {} are offered and never called", grouped(never)),
-    };
+    let called: Vec<_> = overview.tools_by_calls().take_while(|tool| tool.calls > 0).collect();
     let _infallible = writeln!(
         text,
-        "\n{}   {} are called{remark}",
-        painted(styles.heading, "tools"),
-        grouped(called.len())
+        "\n{}   {} tools called, {} offered and never called",
+        painted(styles.heading, "calls by tool"),
+        grouped(called.len()),
+        grouped(overview.tools.len() - called.len())
     );
     let most = called.first().map_or(0, |tool| tool.calls);
     for tool in called.iter().take(TOOLS) {
-        let remark = format!("calls in {} conversations", grouped(tool.called_in));
-        row(text, &harmless(&shortened(&tool.name, 24)), tool.calls, most, &remark, styles);
+        row(text, &harmless(&shortened(&tool.name, NAME - 1)), tool.calls, most, styles);
     }
     if called.len() > TOOLS {
-        let _infallible = writeln!(text, "  … and {} more", grouped(called.len() - TOOLS));
+        let _infallible =
+            writeln!(text, "{:>NAME$}", format!("… and {} more", grouped(called.len() - TOOLS)));
     }
 }
 
-fn row(text: &mut String, name: &str, count: usize, most: usize, remark: &str, styles: &Styles) {
-    let length = (count * BAR).div_ceil(most.max(1));
-    let pad = " ".repeat(25usize.saturating_sub(name.chars().count()));
-    let bar = painted(styles.trained, "█".repeat(length));
-    let blank = " ".repeat(BAR - length.min(BAR));
-    let line = format!("{pad}{name}  {bar}{blank} {:>10} {remark}", grouped(count));
-    text.push_str(line.trim_end());
-    text.push('\n');
+fn row(text: &mut String, name: &str, count: usize, most: usize, styles: &Styles) {
+    let pad = " ".repeat(NAME.saturating_sub(name.chars().count()));
+    let bar = "█".repeat((count * BAR).div_ceil(most.max(1)));
+    let gap = if bar.is_empty() { "" } else { "  " };
+    let _infallible =
+        writeln!(text, "{pad}{name} {:>10}{gap}{}", grouped(count), painted(styles.trained, bar));
 }

@@ -1,23 +1,24 @@
 // A conversation as chat: who said what, calls as calls, and what was found in it.
 
-function drawChat(shown, box) {
+function drawChat(shown, row, box) {
   if (shown.raw !== null) {
     box.append(el("p", { class: "soft" }, "The record as it stands in the file:"), longText(shown.raw, { class: "raw", dir: "auto" }));
   }
   if (shown.tools.length) box.append(drawTools(shown.tools));
   shown.messages.forEach((message, at) => {
     if (message.side && message.side !== shown.messages[at - 1]?.side) box.append(el("h3", {}, message.side));
-    box.append(drawMessage(message, at, shown.findings.filter(finding => finding.message === at)));
+    box.append(drawMessage(message, at, row, shown.findings.filter(finding => finding.message === at)));
   });
   if (shown.left_out) box.append(el("p", { class: "note" }, `${grouped(shown.left_out)} more characters of this record are not in the page.`));
 }
 
-function drawMessage(message, at, findings) {
+function drawMessage(message, at, row, findings) {
+  const trained = row.refused ? "would be trained" : "trained";
   const who = message.role === "tool" ? "tool result" : message.role;
   const head = el("div", { class: "head" },
     el("b", {}, who), message.name ? el("bdi", {}, message.name) : null,
     message.tool_call_id ? el("span", { class: "soft" }, "answers ", el("bdi", {}, message.tool_call_id)) : null,
-    message.trained ? el("span", { class: "badge learned", title: "What is said here is trained" }, "trained") : null,
+    message.trained ? el("span", { class: "badge learned" }, trained) : null,
     ...findings.map(finding => el("span", { class: "badge found", title: finding.text }, finding.code)),
     el("span", { class: "soft number" }, `messages[${at}]`));
   const box = el("div", { class: `message ${message.role}${message.trained ? " learned" : ""}${findings.length ? " faulty" : ""}`, id: "m" + at }, head);
@@ -48,7 +49,7 @@ function drawTools(numbers) {
 /// What was found, each leading to its message.
 function drawFindings(shown, row) {
   const lead = finding => {
-    const open = () => { show("chat"); const node = byId("m" + finding.message); node?.scrollIntoView({ block: "center" }); flash(node); };
+    const open = () => { show("chat"); const node = byId("m" + finding.message); node?.scrollIntoView({ block: "nearest" }); flash(node); };
     const where = finding.message === null || row.samples.length + shown.messages.length === 0 ? null
       : el("button", { type: "button", class: "more", onclick: open }, "show");
     return el("li", {}, el("span", { class: "badge " + (row.refused ? "error" : "warning") }, (row.refused ? "✗ " : "! ") + finding.code), " ", el("bdi", {}, finding.text), " ", where);

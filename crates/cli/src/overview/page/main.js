@@ -50,9 +50,15 @@ function open() {
       el("div", {}, el("b", { class: "where" }, el("bdi", {}, place(row))), el("div", { class: "soft" }, facts.join(" · "))),
       el("div", { class: "tabs", role: "group", "aria-label": "View" }, tab("chat", "Chat"), tab("tokens", "Tokens"))),
     drawFindings(shown, row) ?? "", body);
-  if (view === "tokens") drawTokens(shown, row, body); else drawChat(shown, body);
-  history.replaceState(null, "", `#${row.file}/${row.index}/${view}`);
+  if (view === "tokens") drawTokens(shown, row, body); else drawChat(shown, row, body);
+  keepAddress();
 }
+
+// Not at each step: browsers stop pages that change their address too often.
+const keepAddress = later(() => {
+  const row = list.selected;
+  if (row) history.replaceState(null, "", `#${row.file}/${row.index}/${view}`);
+}, 200);
 
 /// Opens what the address names.
 function follow() {
@@ -90,6 +96,5 @@ addEventListener("hashchange", follow);
 
 drawCharts();
 filters.draw();
-const address = location.hash;
 filters.changed();
-if (address) { history.replaceState(null, "", address); follow(); }
+if (location.hash) follow();
