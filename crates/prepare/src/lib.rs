@@ -35,4 +35,4 @@ pub use rows::{IGNORE_INDEX, Origin, Row, Rows};
 pub use sample::{SampleMaker, SampleOptions, TEMPLATE_DIFFERS};
 pub use split::{Place, RawRecord, Records};
 pub use summary::{MAX_LISTED, Reason, Refusal, Summary};
-pub use whole_file::write_whole;
+pub use whole_file::WholeFile;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use toolsmith_chat::data::TrainOn;
-use toolsmith_prepare::{RecordFormat, SampleMaker, write_whole};
+use toolsmith_prepare::{RecordFormat, SampleMaker, WholeFile};
 
 use super::prepare::{describe, grouped, pipeline_options, total_bytes};
 use crate::args::PreviewArgs;
@@ -28,6 +28,8 @@ pub(super) fn run(
     styles: &Styles,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    // Before all the reading: a wrong name is told at once.
+    let page_file = args.html.as_deref().map(WholeFile::create).transpose()?;
     let dataset = Dataset { files, formats, maker, pipeline: pipeline_options(threads) };
     let passes = 1 + u64::from(args.html.is_some());
     let first_pass = total_bytes(files);
@@ -41,12 +43,16 @@ pub(super) fn run(
             out.flush()
         })?;
     }
-    let Some(path) = &args.html else { return Ok(()) };
+    let (Some(path), Some(mut file)) = (&args.html, page_file) else {
+        bar.finish_and_clear();
+        return Ok(());
+    };
     let facts = facts(args, maker, &overview, files);
     let limit = args.count.unwrap_or(HELD);
     let mut progress = |bytes| bar.set_position(first_pass + bytes);
     let page = page::make(&dataset, &overview, &facts, limit, &mut progress)?;
-    write_whole(path, &mut |file| file.write_all(page.html.as_bytes()))?;
+    file.write(page.html.as_bytes())?;
+    file.finish()?;
     bar.finish_and_clear();
     writeln!(out, "{}", page.holds)?;
     let size = indicatif::HumanBytes(page.html.len() as u64);

@@ -5,8 +5,9 @@
 
 use super::collect::RecordFacts;
 
-/// Bytes that a held conversation may take on average; some are far longer.
+/// Bytes that a held conversation may take on average, and that a page of few may take; some are far longer.
 const BYTES_EACH: usize = 10_000;
+const BYTES_OF_FEW: usize = 4_000_000;
 
 /// The most tokens of a conversation's samples, and bytes of its text, that a page shows.
 pub(crate) const MAX_TOKENS: usize = 50_000;
@@ -28,7 +29,7 @@ pub(crate) fn choose(records: &[RecordFacts], limit: usize) -> Chosen {
         records,
         taken: vec![false; records.len()],
         left: limit,
-        bytes_left: limit.saturating_mul(BYTES_EACH),
+        bytes_left: limit.saturating_mul(BYTES_EACH).max(BYTES_OF_FEW),
         reasons: Vec::new(),
     };
     let needed = records.iter().map(page_bytes).fold(0, usize::saturating_add);
@@ -49,7 +50,7 @@ pub(crate) fn choose(records: &[RecordFacts], limit: usize) -> Chosen {
     longest.sort_by_key(|&index| std::cmp::Reverse(longest_sample(&records[index])));
     choice.take("the longest", some, longest.into_iter());
     choice.take("for their tools", limit.div_ceil(8), in_turns(&scattered, &|index| &records[index].called));
-    choice.take("drawn from all others", limit, scattered.into_iter());
+    choice.take_all("drawn from all others", limit, scattered.into_iter());
     let taken = choice.taken.iter().enumerate().filter(|(_, taken)| **taken);
     Chosen { records: taken.map(|(index, _)| index).collect(), reasons: choice.reasons }
 }
@@ -68,7 +69,15 @@ struct Choice<'a> {
 }
 
 impl Choice<'_> {
+    /// Takes so many of the candidates, and leaves half of the room to what comes after.
     fn take(&mut self, reason: &'static str, share: usize, candidates: impl Iterator<Item = usize>) {
+        let kept = self.bytes_left / 2;
+        self.bytes_left -= kept;
+        self.take_all(reason, share, candidates);
+        self.bytes_left += kept;
+    }
+
+    fn take_all(&mut self, reason: &'static str, share: usize, candidates: impl Iterator<Item = usize>) {
         let mut count = 0;
         for index in candidates {
             if count == share || self.left == 0 {
@@ -183,7 +192,10 @@ mod tests {
             record.samples[0].tokens = usize::MAX / 2000;
         }
         let chosen = choose(&all, 100);
-        // A hundred conversations of 10,000 bytes each make room for one of these.
-        assert_eq!(chosen.records.len(), 1);
+        let bytes: usize = chosen.records.iter().map(|&index| page_bytes(&all[index])).sum();
+        assert!(!chosen.records.is_empty() && bytes <= BYTES_OF_FEW, "{chosen:?}");
+        // Small ones are not crowded out by them.
+        (0..900).for_each(|index| all[index] = record(index));
+        assert_eq!(choose(&all, 100).records.len(), 100);
     }
 }

@@ -20,7 +20,7 @@ function drawMessage(message, at, row, findings) {
     message.tool_call_id ? el("span", { class: "soft" }, "answers ", el("bdi", {}, message.tool_call_id)) : null,
     message.trained ? el("span", { class: "badge learned" }, trained) : null,
     ...findings.map(finding => el("span", { class: "badge found", title: finding.text }, finding.code)),
-    el("span", { class: "soft number" }, `messages[${at}]`));
+    message.side ? null : el("span", { class: "soft number" }, `messages[${at}]`));
   const box = el("div", { class: `message ${message.role}${message.trained ? " learned" : ""}${findings.length ? " faulty" : ""}`, id: "m" + at }, head);
   if (message.reasoning !== null) {
     box.append(el("details", { class: "thinking", open: true }, el("summary", {}, "thinking"), longText(message.reasoning, { class: "text", dir: "auto" })));

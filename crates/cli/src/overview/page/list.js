@@ -39,7 +39,7 @@ const list = {
         ...(row.refused ? [el("span", { class: "badge error" }, "✗ refused")] : []),
         ...row.codes.slice(0, 3).map(code => el("span", { class: "badge " + (row.refused ? "error" : "warning") }, code)),
         row.codes.length > 3 ? el("span", { class: "badge" }, `+${row.codes.length - 3}`) : null,
-        el("span", { class: "title", dir: "auto" }, visible(row.title.replace(/\s+/g, " ")))));
+        el("span", { class: "title", dir: "auto" }, row.title)));
     node.style.top = at * ROW + "px";
     return node;
   },
