@@ -268,6 +268,12 @@ fn what_cannot_be_written_is_told_and_leaves_nothing() {
     error: missing/page.html: cannot be written: no such folder. Nothing was left under that name; its folder does not exist: create it
     ");
     assert_eq!(place.names(), ["data.jsonl", "model"]);
+    let ran = place.run(&["preview", "data.jsonl", "--model", "model", "--html", "./data.jsonl"]);
+    assert_snapshot!(ran.complaint(), @r"
+    exit code 1
+    error: ./data.jsonl: is a data file; the page would take its place. Name another file after --html
+    ");
+    assert!(place.read("data.jsonl").starts_with('{'));
     let ran = place.run(&["preview", "data.jsonl", "--model", "model", "--html", "model"]);
     assert_snapshot!(ran.complaint(), @r"
     exit code 1

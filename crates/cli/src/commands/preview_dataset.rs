@@ -3,8 +3,9 @@
 //! In: what `preview` was asked, and how samples are made. Out: an overview on the terminal, and a page.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use toolsmith_chat::data::TrainOn;
 use toolsmith_prepare::{RecordFormat, SampleMaker, WholeFile};
 
@@ -28,6 +29,12 @@ pub(super) fn run(
     styles: &Styles,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
+    if let Some(path) = args.html.as_deref().filter(|path| files.iter().any(|file| is_same(file, path))) {
+        bail!(
+            "{}: is a data file; the page would take its place. Name another file after --html",
+            path.display()
+        );
+    }
     // Before all the reading: a wrong name is told at once.
     let page_file = args.html.as_deref().map(WholeFile::create).transpose()?;
     let dataset = Dataset { files, formats, maker, pipeline: pipeline_options(threads) };
@@ -58,6 +65,10 @@ pub(super) fn run(
     let size = indicatif::HumanBytes(page.html.len() as u64);
     writeln!(out, "{} {} ({size})", painted(styles.good, "written:"), path.display())?;
     Ok(())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// What the samples were made of, and with what.
