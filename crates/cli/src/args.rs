@@ -388,9 +388,9 @@ pub(crate) struct ConvertArgs {
 /// `preview`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PreviewArgs {
-    /// Data file: a JSON array or JSON lines (plain, .gz or .zst), or Parquet
-    #[arg(value_name = "DATA")]
-    pub(crate) data: PathBuf,
+    /// Data files: JSON arrays or JSON lines (plain, .gz or .zst), or Parquet
+    #[arg(required = true, value_name = "DATA")]
+    pub(crate) data: Vec<PathBuf>,
     /// Model folder or Hugging Face id
     #[arg(long, value_name = "DIR|ID")]
     pub(crate) model: String,
@@ -400,12 +400,18 @@ pub(crate) struct PreviewArgs {
     /// What samples are made of a record.
     #[command(flatten)]
     pub(crate) samples: SampleArgs,
-    /// How many samples to show
-    #[arg(short = 'n', long, value_name = "N", default_value = "3", value_parser = positive)]
-    pub(crate) count: usize,
+    /// How many samples to show [default: 3]; with --html, how many conversations the page holds at most [default: 2000]
+    #[arg(short = 'n', long, value_name = "N", value_parser = positive)]
+    pub(crate) count: Option<usize>,
     /// One token a line: its text, id and label
     #[arg(long)]
     pub(crate) sanity: bool,
+    /// Read all data instead of the first samples: counts, lengths, trained shares, calls, tools
+    #[arg(long, conflicts_with = "sanity")]
+    pub(crate) overview: bool,
+    /// Write a page over all data that any browser opens: charts, filters, each conversation as chat and as tokens
+    #[arg(long, value_name = "OUT.html", conflicts_with = "sanity")]
+    pub(crate) html: Option<PathBuf>,
     /// Which trainer is repeated.
     #[command(flatten)]
     pub(crate) compat: CompatArgs,

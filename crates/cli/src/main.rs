@@ -9,8 +9,10 @@ mod commands;
 mod compat;
 mod datasets;
 mod demo;
+mod house;
 mod hub;
 mod model_folder;
+mod overview;
 mod source;
 mod terminal;
 mod train_progress;
@@ -58,7 +60,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Render(args) => commands::render::run(&args, out),
         Command::Parse(args) => commands::parse::run(&args, &mut io::stdin().lock(), out),
         Command::Convert(args) => commands::convert::run(&args, &styles, out),
-        Command::Preview(args) => commands::preview::run(&args, &styles, out),
+        Command::Preview(args) => commands::preview::run(&args, threads, &styles, out),
         Command::Train(args) => commands::train::run(&args, threads, &styles, out),
         Command::Generate(args) => commands::generate::run(&args, out),
         Command::Chat(args) => commands::chat::run(&args, &styles, &mut io::stdin().lock(), out),

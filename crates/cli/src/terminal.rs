@@ -83,6 +83,11 @@ pub(crate) fn painted(style: Style, text: impl fmt::Display) -> impl fmt::Displa
     Painted(style, text)
 }
 
+/// The text without characters that would steer the terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
 /// A bar over bytes: how much, how fast, how long still.
 pub(crate) fn byte_bar(total: u64) -> ProgressBar {
     bar(total, "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left")

@@ -31,6 +31,7 @@ mod selection;
 mod shards;
 mod split;
 mod summary;
+mod whole_file;
 
 pub use check::{CheckOptions, CheckReport, Inspector, Mended, RuleFindings, check_files, mend_files};
 pub use chunk::Sides;
@@ -55,3 +56,4 @@ pub use selection::Selection;
 pub use shards::{Shard, shard_of, shards_of};
 pub use split::{Place, RawRecord, Records};
 pub use summary::{MAX_LISTED, Refusal, SourceCounts, Summary, SummaryBuilder};
+pub use whole_file::WholeFile;

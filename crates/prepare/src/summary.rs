@@ -77,6 +77,20 @@ pub struct Summary {
     pub packing: Option<PackingPlan>,
 }
 
+impl Summary {
+    /// Notes a record that gave no sample, with the errors in it; `conversations` is counted by the caller.
+    pub fn refuse(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
+        self.refused += 1;
+        let errors = findings.into_iter().filter(|finding| finding.level == Level::Error).collect();
+        note(&mut self.refused_by_code, &mut self.refusals, source, place, errors);
+    }
+
+    /// Notes what is odd about a record that was kept.
+    pub fn warn(&mut self, source: &str, place: Place, findings: Vec<Finding>) {
+        note(&mut self.warnings_by_code, &mut self.warnings, source, place, findings);
+    }
+}
+
 /// What one source gave.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceCounts {
@@ -147,12 +161,10 @@ impl SummaryBuilder {
             name.clone_from(&of_source.source);
         }
         for (place, findings) in refused {
-            summary.refused += 1;
-            let errors = findings.into_iter().filter(|finding| finding.level == Level::Error).collect();
-            note(&mut summary.refused_by_code, &mut summary.refusals, &name, place, errors);
+            summary.refuse(&name, place, findings);
         }
         for (place, findings) in warned {
-            note(&mut summary.warnings_by_code, &mut summary.warnings, &name, place, findings);
+            summary.warn(&name, place, findings);
         }
     }
 }

@@ -52,6 +52,20 @@ impl Finding {
         }
     }
 
+    /// Place, text and how to mend it, in one line.
+    pub fn sentence(&self) -> String {
+        let mut sentence = self.place.clone();
+        if !sentence.is_empty() {
+            sentence.push_str(": ");
+        }
+        sentence.push_str(&self.text);
+        if !self.mend.is_empty() {
+            sentence.push_str(". ");
+            sentence.push_str(&self.mend);
+        }
+        sentence
+    }
+
     /// The same finding with a spot marked.
     pub fn with_spot(self, text: &str, range: Range<usize>) -> Self {
         Self { spot: Some(Spot::new(text, range)), ..self }
@@ -60,14 +74,7 @@ impl Finding {
 
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if !self.place.is_empty() {
-            write!(f, "{}: ", self.place)?;
-        }
-        f.write_str(&self.text)?;
-        if !self.mend.is_empty() {
-            write!(f, ". {}", self.mend)?;
-        }
-        write!(f, " [{}]", self.code)
+        write!(f, "{} [{}]", self.sentence(), self.code)
     }
 }
 

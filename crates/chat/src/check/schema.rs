@@ -1,16 +1,14 @@
 //! Whether a call's arguments are what its tool takes.
 //!
-//! In: a tool's parameters and the arguments of a call. Out: a [`Verdict`]. Schemas are read as JSON Schema by the
-//! `jsonschema` crate, which fetches nothing; compiled ones are kept, since a data set calls the same tools again and
-//! again.
+//! In: a tool's parameters and the arguments of a call. Out: a [`Verdict`]. Schemas are read as JSON Schema by the `boon`
+//! crate, without fetching anything; compiled ones are kept, since a data set calls the same tools again and again.
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use boon::{Compiler, ErrorKind, SchemaIndex, SchemeUrlLoader, ValidationError};
 use hashbrown::{DefaultHashBuilder, HashMap};
-use jsonschema::Validator;
-use jsonschema::error::{TypeKind, ValidationError, ValidationErrorKind};
 
 use super::Code;
 use crate::json::{self, Json, JsonMap};
@@ -54,7 +52,13 @@ pub struct Schemas {
 
 struct Entry {
     parameters: Json,
-    compiled: Arc<Result<Validator, String>>,
+    compiled: Arc<Result<Compiled, String>>,
+}
+
+/// A schema, ready to judge.
+struct Compiled {
+    schemas: boon::Schemas,
+    index: SchemaIndex,
 }
 
 impl fmt::Debug for Schemas {
@@ -78,10 +82,14 @@ impl Schemas {
         };
         match self.compiled(parameters).as_ref() {
             Err(reason) => Verdict::Unknown(reason.clone()),
-            Ok(validator) if validator.is_valid(arguments) => Verdict::Valid,
-            Ok(validator) => {
-                Verdict::Invalid(validator.iter_errors(arguments).take(TOLD).map(violation).collect())
-            }
+            Ok(compiled) => match compiled.schemas.validate(arguments, compiled.index) {
+                Ok(()) => Verdict::Valid,
+                Err(error) => {
+                    let mut violations = Vec::new();
+                    collect(&error, arguments, &mut violations);
+                    Verdict::Invalid(violations)
+                }
+            },
         }
     }
 
@@ -90,7 +98,7 @@ impl Schemas {
         self.compiled(parameters).as_ref().as_ref().err().cloned()
     }
 
-    fn compiled(&self, parameters: &Json) -> Arc<Result<Validator, String>> {
+    fn compiled(&self, parameters: &Json) -> Arc<Result<Compiled, String>> {
         let mut hasher = self.hasher.build_hasher();
         hash(parameters, &mut hasher);
         let key = hasher.finish();
@@ -111,15 +119,32 @@ impl Schemas {
     }
 }
 
-fn compile(parameters: &Json) -> Result<Validator, String> {
+fn compile(parameters: &Json) -> Result<Compiled, String> {
     if !parameters.is_object() && !parameters.is_boolean() {
         return Err(format!("found {}, expected an object", json::to_python(parameters)));
     }
-    jsonschema::validator_for(parameters).map_err(|error| {
-        let place = error.instance_path().to_string();
-        let at = if place.is_empty() { String::new() } else { format!(" at {place}") };
-        format!("{error}{at}")
-    })
+    const NAME: &str = "tool:///parameters";
+    let mut compiler = Compiler::new();
+    // Nothing is fetched, neither over the network nor from a disk.
+    compiler.use_loader(Box::new(SchemeUrlLoader::new()));
+    let mut schemas = boon::Schemas::new();
+    compiler.add_resource(NAME, parameters.clone()).map_err(|error| error.to_string())?;
+    match compiler.compile(NAME, &mut schemas) {
+        Ok(index) => Ok(Compiled { schemas, index }),
+        Err(boon::CompileError::ValidationError { src, .. }) => Err(why(&src)),
+        Err(error) => Err(error.to_string().replace(NAME, "the parameters")),
+    }
+}
+
+/// What the meta-schema has against a schema, and where.
+fn why(error: &ValidationError<'_, '_>) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.causes.first() {
+        innermost = cause;
+    }
+    let place = dotted(&innermost.instance_location.to_string());
+    let at = if place.is_empty() { String::new() } else { format!(" at {}", place.trim_start_matches('.')) };
+    shorten(&format!("{}{at}", innermost.kind))
 }
 
 fn hash(value: &Json, hasher: &mut impl Hasher) {
@@ -137,35 +162,43 @@ fn hash(value: &Json, hasher: &mut impl Hasher) {
     }
 }
 
-fn violation(error: ValidationError<'_>) -> Violation {
-    let pointer = error.instance_path().as_str().to_owned();
-    let place = dotted(&pointer);
-    let found = shorten(&json::to_python(error.instance()));
-    let (code, text) = match error.kind() {
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().map_or_else(|| property.to_string(), str::to_owned);
-            (Code::MissingArgument, format!("the required argument {name:?} is missing"))
-        }
-        ValidationErrorKind::Type { kind } => {
-            let expected = match kind {
-                TypeKind::Single(kind) => kind.to_string(),
-                TypeKind::Multiple(kinds) => {
-                    kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
-                }
-            };
-            (Code::WrongType, format!("found {found}, expected {}", with_article(&expected)))
-        }
-        ValidationErrorKind::Enum { options } => (
-            Code::NotInEnum,
-            format!("found {found}, expected one of {}", shorten(&json::to_python(options))),
-        ),
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let names: Vec<_> = unexpected.iter().map(|name| format!("{name:?}")).collect();
-            (Code::UnknownArgument, format!("the schema has no {}", names.join(", ")))
-        }
-        _ => (Code::ArgumentsInvalid, format!("found {found}; {}", shorten(&error.to_string()))),
+/// The violations that an error consists of; the ways in which alternatives fail are one violation together.
+fn collect(error: &ValidationError<'_, '_>, arguments: &Json, violations: &mut Vec<Violation>) {
+    let parts = matches!(
+        error.kind,
+        ErrorKind::Group | ErrorKind::Schema { .. } | ErrorKind::Reference { .. } | ErrorKind::AllOf
+    );
+    if parts && !error.causes.is_empty() {
+        error.causes.iter().for_each(|cause| collect(cause, arguments, violations));
+    } else if violations.len() < TOLD {
+        violation(error, arguments, violations);
+    }
+}
+
+fn violation(error: &ValidationError<'_, '_>, arguments: &Json, violations: &mut Vec<Violation>) {
+    let pointer = error.instance_location.to_string();
+    let found =
+        arguments.pointer(&pointer).map_or_else(String::new, |value| shorten(&json::to_python(value)));
+    let mut add = |code, text| {
+        violations.push(Violation { code, pointer: pointer.clone(), place: dotted(&pointer), text });
     };
-    Violation { code, pointer, place, text }
+    match &error.kind {
+        ErrorKind::Required { want } => want.iter().for_each(|name| {
+            add(Code::MissingArgument, format!("the required argument {name:?} is missing"));
+        }),
+        ErrorKind::Type { want, .. } => {
+            let kinds: Vec<_> = want.iter().map(|kind| kind.to_string()).collect();
+            add(Code::WrongType, format!("found {found}, expected {}", with_article(&kinds.join(" or "))));
+        }
+        ErrorKind::Enum { want } => {
+            let values = shorten(&json::to_python(&Json::Array((*want).clone())));
+            add(Code::NotInEnum, format!("found {found}, expected one of {values}"));
+        }
+        ErrorKind::AdditionalProperties { got } => got.iter().for_each(|name| {
+            add(Code::UnknownArgument, format!("the schema has no argument {name:?}"));
+        }),
+        kind => add(Code::ArgumentsInvalid, format!("found {found}; {}", shorten(&kind.to_string()))),
+    }
 }
 
 fn with_article(kind: &str) -> String {

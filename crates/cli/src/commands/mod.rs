@@ -8,6 +8,7 @@ pub(crate) mod generate;
 pub(crate) mod parse;
 pub(crate) mod prepare;
 pub(crate) mod preview;
+mod preview_dataset;
 pub(crate) mod render;
 pub(crate) mod render_compat;
 pub(crate) mod train;

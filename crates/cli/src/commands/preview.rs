@@ -4,94 +4,140 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use toolsmith_chat::check::{Checker, Code, Finding};
+use toolsmith_chat::check::{Checker, Code, Finding, Level};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_chat::tokens::view::{self, Span, Style};
-use toolsmith_prepare::{IGNORE_INDEX, SampleMaker};
+use toolsmith_prepare::{IGNORE_INDEX, RawRecord, RecordFormat, SampleMaker};
 
 use super::prepare::grouped;
+use super::preview_dataset;
 use crate::args::PreviewArgs;
-use crate::datasets::{self, DataFile};
+use crate::datasets;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
 use crate::source;
-use crate::terminal::{Styles, painted};
+use crate::terminal::{Styles, harmless, painted};
+
+/// Samples shown unless the user says otherwise.
+const SHOWN: usize = 3;
 
 /// Runs the command.
-pub(crate) fn run(args: &PreviewArgs, styles: &Styles, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let DataFile { path, format } = datasets::find_one(&args.data, &args.format)?;
+pub(crate) fn run(
+    args: &PreviewArgs,
+    threads: Option<usize>,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let (files, formats): (Vec<_>, Vec<_>) =
+        datasets::find(&args.data, &args.format)?.into_iter().map(|file| (file.path, file.format)).unzip();
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
-    let compat = args.compat.mode_of_file(
-        std::slice::from_ref(&path),
-        args.format.template.as_ref(),
-        &folder,
-        &tokenizer,
-    )?;
+    let compat = args.compat.mode_of_file(&files, args.format.template.as_ref(), &folder, &tokenizer)?;
     let template = match &compat {
         Some(_) => folder.native_template(&tokenizer),
         None => folder.find_template(args.format.template()?, &tokenizer)?,
     };
+    let whole = args.overview || args.html.is_some();
+    let rendered_by = template.as_ref().filter(|_| whole && compat.is_none());
     let maker = SampleMaker {
         checker: Checker::new(template.clone(), Some(&tokenizer)),
+        own_template: folder.template_to_compare(rendered_by, &tokenizer),
         template,
-        own_template: None,
         eos: folder.eos_id(&tokenizer),
-        options: args.samples.options(format),
+        options: args.samples.options(None),
         compat,
         tokenizer: &tokenizer,
     };
-    if !args.sanity {
-        writeln!(out, "{}\n", legend(styles))?;
-    }
-    let mut shown = 0;
-    for raw in source::raw_records(&path)? {
-        if shown == args.count {
-            break;
-        }
-        let raw = raw?;
-        let title = format!("{}:{}: record {}", path.display(), raw.place.line, raw.place.index);
-        let made = match raw.bytes {
-            Ok(bytes) => maker.samples(&bytes, raw.place),
-            Err(message) => Err(vec![Finding::new(Code::Unreadable, message)]),
-        };
-        match made {
-            Err(findings) => {
-                writeln!(out, "{}", painted(styles.heading, &title))?;
-                for finding in findings {
-                    writeln!(out, "{} {}", painted(styles.bad, "refused:"), finding)?;
-                }
-                writeln!(out)?;
-                shown += 1;
-            }
-            Ok(accepted) => {
-                for sample in accepted.samples {
-                    let trained = sample.labels.iter().filter(|&&label| label != IGNORE_INDEX).count();
-                    let counts =
-                        format!("{} tokens, {} trained", grouped(sample.input_ids.len()), grouped(trained));
-                    writeln!(out, "{} {}", painted(styles.heading, &title), painted(styles.dim, counts))?;
-                    let text = if args.sanity {
-                        sanity(&tokenizer, &sample.input_ids, &sample.labels, styles)
-                    } else {
-                        coloured(&view::spans(&tokenizer, &sample.input_ids, &sample.labels), styles)
-                    };
-                    out.write_all(text.as_bytes())?;
-                    writeln!(out)?;
-                    shown += 1;
-                }
-                for warning in accepted.warnings {
-                    writeln!(out, "{} {}\n", painted(styles.dim, "warning:"), warning)?;
-                }
-            }
-        }
-    }
-    if shown == 0 {
-        writeln!(out, "{}: holds no records", args.data.display())?;
+    if whole {
+        preview_dataset::run(args, &files, &formats, &maker, threads, styles, out)?;
+    } else {
+        show_first(args, files.iter().zip(&formats), &maker, styles, out)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the first samples.
+fn show_first<'a>(
+    args: &PreviewArgs,
+    files: impl Iterator<Item = (&'a PathBuf, &'a Option<RecordFormat>)>,
+    maker: &SampleMaker<'_>,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    if !args.sanity {
+        writeln!(out, "{}\n", legend(styles))?;
+    }
+    let wanted = args.count.unwrap_or(SHOWN);
+    let mut shown = 0;
+    for (path, format) in files {
+        for raw in source::raw_records(path)? {
+            if shown >= wanted {
+                return Ok(());
+            }
+            let raw = raw?;
+            let title = format!("{}:{}: record {}", path.display(), raw.place.line, raw.place.index);
+            shown += show(&raw, &title, format.as_ref(), maker, args.sanity, styles, out)?;
+        }
+    }
+    if shown == 0 {
+        writeln!(out, "{}: holds no records", names(&args.data))?;
+    }
+    Ok(())
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Prints a record's samples, or why it has none; returns how many things were shown.
+fn show(
+    raw: &RawRecord,
+    title: &str,
+    format: Option<&RecordFormat>,
+    maker: &SampleMaker<'_>,
+    sanity_view: bool,
+    styles: &Styles,
+    out: &mut dyn Write,
+) -> anyhow::Result<usize> {
+    let made = match &raw.bytes {
+        Ok(bytes) => maker.samples_of(bytes, raw.place, format),
+        Err(message) => Err(vec![Finding::new(Code::Unreadable, message)]),
+    };
+    let accepted = match made {
+        Ok(accepted) => accepted,
+        Err(findings) => {
+            writeln!(out, "{}", painted(styles.heading, title))?;
+            for finding in findings {
+                let (style, word) = match finding.level {
+                    Level::Error => (styles.bad, "refused:"),
+                    Level::Warning => (styles.warning, "warning:"),
+                };
+                writeln!(out, "{} {finding}", painted(style, word))?;
+            }
+            writeln!(out)?;
+            return Ok(1);
+        }
+    };
+    for sample in &accepted.samples {
+        let trained = sample.labels.iter().filter(|&&label| label != IGNORE_INDEX).count();
+        let counts = format!("{} tokens, {} trained", grouped(sample.input_ids.len()), grouped(trained));
+        writeln!(out, "{} {}", painted(styles.heading, title), painted(styles.dim, counts))?;
+        let text = if sanity_view {
+            sanity(maker.tokenizer, &sample.input_ids, &sample.labels, styles)
+        } else {
+            coloured(&view::spans(maker.tokenizer, &sample.input_ids, &sample.labels), styles)
+        };
+        out.write_all(text.as_bytes())?;
+        writeln!(out)?;
+    }
+    for warning in accepted.warnings {
+        writeln!(out, "{} {}\n", painted(styles.warning, "warning:"), warning)?;
+    }
+    Ok(accepted.samples.len())
 }
 
 /// What the colours (or marks) mean.
@@ -166,9 +212,4 @@ pub(crate) fn sanity(
             writeln!(text, "{}{pad} {:>7} -> {:>7}", painted(style, quoted), token.id, token.label);
     }
     text
-}
-
-/// The line without characters that would steer the terminal.
-fn harmless(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

@@ -8,6 +8,8 @@ use minijinja::{AutoEscape, Environment, Value};
 use plotters::prelude::*;
 use serde::Serialize;
 
+use crate::house;
+
 /// Everything that the page shows.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -82,7 +84,8 @@ pub(crate) fn render(report: &Report) -> Result<String> {
     environment.add_template("report.html", PAGE).context("the report's template")?;
     let curve = loss_curve(&report.loss)?;
     let page = environment.get_template("report.html").context("the report's template")?;
-    page.render(minijinja::context! { report => Value::from(Serde(report)), curve })
+    let house = Value::from_safe_string(house::STYLE.to_owned());
+    page.render(minijinja::context! { report => Value::from(Serde(report)), curve, house })
         .context("the report's template")
 }
 

@@ -48,14 +48,18 @@ impl<'a> Inspector<'a> {
         if let Record::Conversation(read) = &record {
             conversation(read);
         }
-        findings.extend(match self {
+        let told = match self {
             Self::Structure(checker, template) => match record {
                 Record::Conversation(read) => structure(checker, template.as_ref(), &read),
                 Record::Text(_) | Record::InputOutput(_) | Record::Preference(_) => Vec::new(),
             },
             Self::Model(maker) => {
                 let made = match &maker.compat {
-                    Some(_) => maker.samples_of(bytes, place, format),
+                    // It reads the record itself, and tells the same again.
+                    Some(_) => {
+                        findings.clear();
+                        maker.samples_of(bytes, place, format)
+                    }
                     None => maker.samples_of_record(record, place),
                 };
                 match made {
@@ -69,7 +73,8 @@ impl<'a> Inspector<'a> {
                     }
                 }
             }
-        });
+        };
+        findings.extend(told);
         findings
     }
 }
