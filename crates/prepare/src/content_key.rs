@@ -7,19 +7,29 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use twox_hash::XxHash3_128;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::PrepareError;
 
 /// Raised whenever the same input gives other rows or another file than before.
 const FORMAT: u32 = 1;
 
-/// The key of a preparation of these files, of which the other circumstances are these.
-pub fn content_key(sources: &[PathBuf], circumstances: &[(&str, String)]) -> Result<String, PrepareError> {
-    let mut key = XxHash3_128::new();
+/// The key of a preparation of these files, of which the other circumstances are these; `progress` hears how many bytes
+/// were read.
+pub fn content_key(
+    sources: &[PathBuf],
+    circumstances: &[(&str, String)],
+    progress: &mut dyn FnMut(u64),
+) -> Result<String, PrepareError> {
+    let mut total = 0;
+    let mut read = |count: usize| {
+        total += count as u64;
+        progress(total);
+    };
+    let mut key = Xxh3Default::new();
     let mut say = |text: &str| {
-        key.write(&(text.len() as u64).to_le_bytes());
-        key.write(text.as_bytes());
+        key.update(&(text.len() as u64).to_le_bytes());
+        key.update(text.as_bytes());
     };
     say(&format!("{} {FORMAT}", env!("CARGO_PKG_VERSION")));
     for (name, value) in circumstances {
@@ -29,19 +39,22 @@ pub fn content_key(sources: &[PathBuf], circumstances: &[(&str, String)]) -> Res
     for path in sources {
         let read_error = |source| PrepareError::Read { path: path.clone(), source };
         say(&path.display().to_string());
-        say(&format!("{:032x}", hash_of(path).map_err(read_error)?));
+        say(&format!("{:032x}", hash_of(path, &mut read).map_err(read_error)?));
     }
-    Ok(format!("{:032x}", key.finish_128()))
+    Ok(format!("{:032x}", key.digest128()))
 }
 
-fn hash_of(path: &PathBuf) -> io::Result<u128> {
+fn hash_of(path: &PathBuf, read: &mut dyn FnMut(usize)) -> io::Result<u128> {
     let mut file = File::open(path)?;
-    let mut hash = XxHash3_128::new();
+    let mut hash = Xxh3Default::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(hash.finish_128()),
-            Ok(count) => hash.write(&buffer[..count]),
+            Ok(0) => return Ok(hash.digest128()),
+            Ok(count) => {
+                hash.update(&buffer[..count]);
+                read(count);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -63,7 +76,7 @@ mod tests {
         let (a, b) = (file("a", "one"), file("b", "two"));
         let key = |sources: &[PathBuf], facts: &[(&str, &str)]| {
             let facts: Vec<_> = facts.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-            content_key(sources, &facts).expect("a key")
+            content_key(sources, &facts, &mut |_| ()).expect("a key")
         };
         let first = key(&[a.clone(), b.clone()], &[("x", "y")]);
         assert_eq!(first, key(&[a.clone(), b.clone()], &[("x", "y")]));
@@ -78,7 +91,8 @@ mod tests {
         }
         file("b", "twp");
         assert_ne!(first, key(&[a.clone(), b], &[("x", "y")]));
-        let error = content_key(&[a.with_file_name("none")], &[]).expect_err("missing").to_string();
+        let error =
+            content_key(&[a.with_file_name("none")], &[], &mut |_| ()).expect_err("missing").to_string();
         assert!(error.contains("none: cannot be read"), "{error}");
     }
 }

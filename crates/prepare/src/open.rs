@@ -17,6 +17,7 @@ use crate::split::is_damaged_data;
 const BUFFER_BYTES: usize = 256 * 1024;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+const BINARY: &str = "binary data";
 const UTF8_BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// How records follow one another in a file.
@@ -53,9 +54,20 @@ pub(crate) fn open_counted(path: &Path, bytes_read: &Arc<AtomicU64>) -> Result<I
     let file = Counted { inner: file, bytes_read: Arc::clone(bytes_read) };
     from_reader(file).map_err(|problem| match problem {
         OpenProblem::Io(source) => read_error(source),
-        OpenProblem::Content(found) => PrepareError::NotRecords { path: path.to_path_buf(), found },
+        OpenProblem::Content(found) => {
+            PrepareError::NotRecords { path: path.to_path_buf(), found: as_named(found, path) }
+        }
         OpenProblem::Empty => PrepareError::Empty { path: path.to_path_buf() },
     })
+}
+
+/// What was found, said of a file whose name promises something else.
+fn as_named(found: &'static str, path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("zst") if found == BINARY => "binary data that is no Zstandard, whatever its name says",
+        Some("gz") if found == BINARY => "binary data that is no gzip, whatever its name says",
+        _ => found,
+    }
 }
 
 struct Counted<R> {
@@ -174,5 +186,13 @@ fn foreign_format(head: &[u8]) -> Option<&'static str> {
     if let Some((_, name)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(name);
     }
-    head.iter().take(1024).any(|&byte| byte == 0).then_some("binary data")
+    let head = &head[..head.len().min(1024)];
+    let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    // Text in another encoding than UTF-8 is told record by record; it has no control characters.
+    let is_binary = match str::from_utf8(head) {
+        Ok(_) => head.contains(&0),
+        // A character that is cut off at the end is none of these.
+        Err(error) => head.contains(&0) || error.error_len().is_some() && head.iter().any(is_control),
+    };
+    is_binary.then_some(BINARY)
 }

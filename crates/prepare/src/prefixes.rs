@@ -4,7 +4,7 @@
 //! counted in blocks. What was seen is kept as hashes in a table of fixed size, which forgets the oldest: of very varied
 //! data the count may be too low, never too high.
 
-use twox_hash::XxHash3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::{IGNORE_INDEX, Row};
 
@@ -22,7 +22,7 @@ pub(crate) fn leading_blocks(row: &Row<'_>, blocks: &mut Vec<u64>) {
         for (to, id) in bytes.chunks_exact_mut(4).zip(block) {
             to.copy_from_slice(&id.to_le_bytes());
         }
-        hash = XxHash3_64::oneshot_with_seed(hash, &bytes);
+        hash = xxh3_64_with_seed(&bytes, hash);
         blocks.push(hash);
     }
 }

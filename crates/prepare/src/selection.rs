@@ -3,7 +3,7 @@
 //! In: a record's bytes and the index of its file. Out: how often it is taken, and whether it is kept apart to measure
 //! with. Both follow from the bytes alone, so equal records go the same way in every run, wherever they stand.
 
-use twox_hash::XxHash3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// How sources are mixed, and what is kept apart.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,7 +45,7 @@ impl Selection {
 
 /// A number from 0 up to 1 that looks drawn by chance.
 fn share_of(record: &[u8], seed: u64) -> f64 {
-    XxHash3_64::oneshot_with_seed(seed, record) as f64 / u64::MAX as f64
+    xxh3_64_with_seed(record, seed) as f64 / u64::MAX as f64
 }
 
 #[cfg(test)]

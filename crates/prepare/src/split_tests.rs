@@ -156,10 +156,30 @@ fn foreign_content_is_named() {
         (b"PK\x03\x04", "a zip archive"),
         (b"\xff\xfe{\x00", "UTF-16 text"),
         (b"ab\x00cd", "binary data"),
+        (b"\x81\x02\x93{\xf0\x0e\n\x99", "binary data"),
     ] {
         match from_reader(Cursor::new(bytes.to_vec())) {
             Err(crate::open::OpenProblem::Content(found)) => assert_eq!(found, name),
             _ => panic!("{name} was taken for records"),
         }
     }
+}
+
+#[test]
+fn a_name_that_promises_something_else_is_said() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    for (name, said) in
+        [("a.zst", "that is no Zstandard"), ("a.gz", "that is no gzip"), ("a.jsonl", "binary data;")]
+    {
+        let path = folder.path().join(name);
+        std::fs::write(&path, b"\x81\x02\x93{\xf0\x0e\n\x99").expect("writes");
+        let error = crate::open(&path).err().expect("refused").to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn text_in_another_encoding_is_told_record_by_record() {
+    let text = b"{\"text\": \"caf\xe9\"}\n{\"text\": \"tea\"}\n";
+    assert_eq!(records(text).len(), 2);
 }

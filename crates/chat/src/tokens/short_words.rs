@@ -11,8 +11,8 @@ use tokenizers::pipeline::PipelineToken;
 /// Longest word in bytes; the sixteenth holds the length, which tells `"a"` from `"a\0"`.
 const LONGEST: usize = 15;
 const MOST_IDS: usize = 3;
-/// Two to this power lines of 64 bytes: one megabyte.
-const LINES_LOG2: u32 = 14;
+/// Two to this power lines of 64 bytes: half a megabyte.
+const LINES_LOG2: u32 = 13;
 
 /// Ids by short word.
 pub(super) struct ShortWords {
@@ -75,15 +75,14 @@ impl ShortWords {
     /// Appends the ids of a word, if it is known.
     pub(super) fn get(&self, word: ShortWord, tokens: &mut Vec<PipelineToken>) -> bool {
         let Line([newer, older]) = &self.lines[word.line()];
-        let known = match word {
-            word if newer.word == word => newer,
-            word if older.word == word => older,
-            _ => return false,
-        };
-        match known.count {
-            1 => tokens.push(known.ids[0]),
-            count => tokens.extend_from_slice(&known.ids[..count as usize]),
+        // Which of the two it is, and how many ids it has, cannot be foreseen: so nothing here branches on it.
+        let known = if newer.word == word { newer } else { older };
+        if known.word != word {
+            return false;
         }
+        let end = tokens.len() + known.count as usize;
+        tokens.extend_from_slice(&known.ids);
+        tokens.truncate(end);
         true
     }
 

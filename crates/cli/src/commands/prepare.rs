@@ -82,7 +82,12 @@ pub(crate) fn run(
         terminal::say(format_args!("removed {}: a run that was killed left it behind", leftover.display()));
     }
     let begun = Instant::now();
-    let key = content_key(&data, &circumstances(&facts, &folder, &maker, &options, &outputs))?;
+    let bar = terminal::byte_bar(total_bytes(&data));
+    bar.set_message("comparing");
+    let circumstances = circumstances(&facts, &folder, &maker, &options, &outputs);
+    let key = content_key(&data, &circumstances, &mut |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    let key = key?;
     let there = if args.force { None } else { up_to_date(&outputs, &key) };
     let is_there = there.is_some();
     let outcome = match there {
