@@ -1,3 +1,5 @@
+use toolsmith_chat::check::Code;
+
 use super::*;
 use crate::{Origin, Rows};
 
