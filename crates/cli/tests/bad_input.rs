@@ -172,7 +172,7 @@ fn full_disk() {
         .shell("trap '' XFSZ; ulimit -f 8; exec $TOOLSMITH prepare data.jsonl --model model -o out.parquet");
     assert_snapshot!(ran.complaint(), @r"
     exit code 1
-    error: out.parquet: cannot be written: file too large. Nothing was left under that name; free some space, or choose another disk
+    error: out.parquet: cannot be written: File too large (os error 27). Nothing was left under that name; free some space, or choose another disk
     ");
     assert_eq!(place.names(), ["data.jsonl", "model"], "something was left behind");
     let ran = place.shell("exec $TOOLSMITH render data.jsonl --template qwen2.5 > /dev/full");

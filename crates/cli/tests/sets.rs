@@ -26,7 +26,7 @@ fn lines_of(place: &Place, file: &str) -> Vec<usize> {
 }
 
 #[test]
-fn shards_hold_all_rows_in_order_and_can_be_trained_on_as_a_folder() {
+fn shards_hold_all_rows_in_order_and_old_ones_go() {
     let place = place_with(25);
     place.write("out/.keep", "");
     let words =
