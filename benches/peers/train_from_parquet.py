@@ -1,6 +1,6 @@
 """Does what `toolsmith prepare` wrote train as it is, with transformers' Trainer and with TRL's SFTTrainer?
 
-Pinned: Python 3.11, torch 2.15.0, transformers 5.23.0, datasets 5.0.0, trl 1.14.0.
+Pinned: Python 3.11, torch 2.15.0, transformers 5.23.0, datasets 5.2.0, trl 1.16.0.
 
     python benches/peers/train_from_parquet.py OUT.parquet [OUT-00001-of-00002.parquet …]
 
@@ -15,7 +15,9 @@ import tempfile
 
 import torch
 from datasets import load_dataset
-from transformers import Qwen2Config, Qwen2ForCausalLM, Trainer, TrainingArguments
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM, Trainer, TrainingArguments
 
 PAD = 0
 SAMPLES = 4
@@ -62,14 +64,16 @@ def main():
             return print("TRL is not installed: SFTTrainer left out")
         from trl import SFTConfig, SFTTrainer
 
-        options = {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None, "gradient_checkpointing": False}
+        options = {"dataset_kwargs": {"skip_prepare_dataset": True}, "max_length": None}
         trainer = SFTTrainer(model_for(vocabulary), SFTConfig(**common, **options), train_dataset=few,
-                             data_collator=collate, processing_class=Bare())
+                             data_collator=collate, processing_class=bare_tokenizer())
         check("TRL SFTTrainer", trainer.train().training_loss, expected)
 
 
-class Bare:
+def bare_tokenizer():
     """Stands where TRL wants a tokenizer, which data that is prepared needs no more."""
+    words = Tokenizer(WordLevel({"<pad>": PAD}, unk_token="<pad>"))
+    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<pad>")
 
 
 if __name__ == "__main__":

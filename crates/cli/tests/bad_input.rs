@@ -172,7 +172,7 @@ fn full_disk() {
         .shell("trap '' XFSZ; ulimit -f 8; exec $TOOLSMITH prepare data.jsonl --model model -o out.parquet");
     assert_snapshot!(ran.complaint(), @r"
     exit code 1
-    error: out.parquet: cannot be written: file too large. Nothing was left under that name; free some space, or choose another disk
+    error: out.parquet: cannot be written: File too large (os error 27). Nothing was left under that name; free some space, or choose another disk
     ");
     assert_eq!(place.names(), ["data.jsonl", "model"], "something was left behind");
     let ran = place.shell("exec $TOOLSMITH render data.jsonl --template qwen2.5 > /dev/full");
@@ -220,4 +220,25 @@ fn samples_longer_than_asked_are_refused_and_said_so() {
     let ran = place.run(&[&PREPARE[..], &["--max-length", "50"]].concat());
     assert_eq!(ran.code, 3);
     assert_snapshot!(listed(&ran.stdout), @r"  data.jsonl:1: record 0: the sample has 707 tokens even without the turns, tools and parts of results that may be left out (truncate: structured), and at most 50 are asked for (max_length). Raise the limit, shorten the record, or cut it blindly with truncate: right");
+}
+
+#[test]
+fn a_key_that_stands_twice_is_told() {
+    let place = Place::with_model();
+    place.write("data.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\", \"text\": \"c\"}\n");
+    let ran = place.run(&PREPARE);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let told =
+        "data.jsonl:2: record 1: text: this key stands twice in its object; the last counts. Drop the other";
+    assert!(listed(&ran.stdout).contains(told), "{}", ran.stdout);
+}
+
+#[test]
+fn the_summary_of_what_gave_nothing_has_no_rows_of_zeros() {
+    let place = Place::with_model();
+    place.write("data.jsonl", "{\"text\": NaN}\n");
+    let ran = place.run(&PREPARE);
+    assert_eq!(ran.code, 3);
+    let rows: Vec<_> = ran.stdout.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(rows.len(), 2, "{}", ran.stdout);
 }

@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(first, key(&[a.clone(), b.clone()], &[("x", "y")]));
         for other in [
             key(&[b.clone(), a.clone()], &[("x", "y")]),
-            key(&[a.clone()], &[("x", "y")]),
+            key(std::slice::from_ref(&a), &[("x", "y")]),
             key(&[a.clone(), b.clone()], &[("x", "z")]),
             key(&[a.clone(), b.clone()], &[("xy", "")]),
             key(&[a.clone(), b.clone()], &[]),

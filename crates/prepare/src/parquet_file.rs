@@ -3,6 +3,7 @@
 //! In: row groups. Out: a file that gets its final name only when it is whole, readable by Hugging Face `datasets`, pyarrow
 //! and [`read_prepared`](crate::read_prepared). Does not know how rows are made or encoded.
 
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +22,8 @@ pub(crate) const TEMPORARY: (&str, &str) = (".toolsmith-", ".parquet.part");
 pub struct PreparedWriter {
     path: PathBuf,
     rows: usize,
-    writer: SerializedFileWriter<NamedTempFile>,
+    file: NamedTempFile,
+    writer: SerializedFileWriter<File>,
 }
 
 impl PreparedWriter {
@@ -30,8 +32,9 @@ impl PreparedWriter {
         let file = create_beside(path, TEMPORARY.1)?;
         // So that another run can tell it from one that a killed run left behind. Where there are no locks, none can.
         let _no_locks_here = file.as_file().try_lock();
-        let writer = encoder.begin(file).map_err(|error| parquet_write_error(path, error))?;
-        Ok(Self { path: path.to_path_buf(), rows: 0, writer })
+        let handle = file.as_file().try_clone().map_err(|error| write_error(path, error))?;
+        let writer = encoder.begin(handle).map_err(|error| parquet_write_error(path, error))?;
+        Ok(Self { path: path.to_path_buf(), rows: 0, file, writer })
     }
 
     /// Appends encoded rows.
@@ -73,8 +76,8 @@ impl PreparedWriter {
             let fact = KeyValue::new(format!("toolsmith.{name}"), value.clone());
             self.writer.append_key_value_metadata(fact);
         }
-        let path = self.path;
-        let file = self.writer.into_inner().map_err(|error| parquet_write_error(&path, error))?;
+        let Self { path, file, mut writer, .. } = self;
+        writer.finish().map_err(|error| parquet_write_error(&path, error))?;
         file.as_file().sync_all().map_err(|error| write_error(&path, error))?;
         Ok(Nameless(file))
     }

@@ -21,6 +21,8 @@ use crate::{Origin, Rows};
 
 /// Values that the encoder takes at once, between two looks at the size of its page.
 const VALUES_AT_ONCE: usize = 1 << 14;
+/// Bytes of a page before compression: so many stay near the processor until they are compressed.
+const PAGE_BYTES: usize = 1 << 18;
 
 /// Encodes rows; cheap to share between threads.
 pub struct RowGroupEncoder {
@@ -113,6 +115,7 @@ fn properties() -> WriterProperties {
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_statistics_enabled(EnabledStatistics::None)
         .set_write_batch_size(VALUES_AT_ONCE)
+        .set_data_page_size_limit(PAGE_BYTES)
         .set_created_by(format!("toolsmith {}", env!("CARGO_PKG_VERSION")));
     // Looking up each of millions of ids costs more than compressing them as they are.
     for ids in ["input_ids", "labels", "loss_weights"] {

@@ -57,6 +57,17 @@ impl Row<'_> {
 }
 
 impl Rows {
+    /// No rows, with room for so many of so many tokens together.
+    pub(crate) fn with_capacity(rows: usize, tokens: usize) -> Self {
+        Self {
+            input_ids: Vec::with_capacity(tokens),
+            labels: Vec::with_capacity(tokens),
+            weights: None,
+            ends: Vec::with_capacity(rows),
+            origins: Vec::with_capacity(rows),
+        }
+    }
+
     /// Appends a sample; both slices are equally long.
     pub fn push(&mut self, input_ids: &[u32], labels: &[i32], origin: Origin) {
         self.push_weighted(input_ids, labels, None, origin);

@@ -11,8 +11,8 @@ use tokenizers::pipeline::PipelineToken;
 /// Longest word in bytes; the sixteenth holds the length, which tells `"a"` from `"a\0"`.
 const LONGEST: usize = 15;
 const MOST_IDS: usize = 3;
-/// Two to this power lines of 64 bytes: half a megabyte.
-const LINES_LOG2: u32 = 13;
+/// Two to this power lines of 64 bytes: one megabyte.
+const LINES_LOG2: u32 = 14;
 
 /// Ids by short word.
 pub(super) struct ShortWords {
