@@ -41,7 +41,7 @@ fn broken_json_at_a_line() {
     exit code 3
     error: 1 of 4 records is bad, so nothing was written. Mend the data, or drop what is bad with --skip-bad
 
-      data.jsonl:3: record 2: broken JSON at line 3, column 15: expected value. Mend it there, or drop the record
+      data.jsonl:3: record 2: broken JSON at line 3, column 15: expected value. Mend it there, or drop the record [broken-json]
     ");
 }
 
@@ -53,7 +53,7 @@ fn unknown_role() {
     exit code 3
     error: 1 of 2 records is bad, so nothing was written. Mend the data, or drop what is bad with --skip-bad
 
-      data.jsonl:2: record 1: messages[1].role: unknown role "human", expected one of: system, user, assistant, tool, developer. Rename the role, or drop the message
+      data.jsonl:2: record 1: messages[1].role: unknown role "human", expected one of: system, user, assistant, tool, developer. Rename the role, or drop the message [shape]
     "#);
 }
 
@@ -219,7 +219,7 @@ fn samples_longer_than_asked_are_refused_and_said_so() {
     place.write("data.jsonl", &jsonl(&[conversation("Oslo")]));
     let ran = place.run(&[&PREPARE[..], &["--max-length", "50"]].concat());
     assert_eq!(ran.code, 3);
-    assert_snapshot!(listed(&ran.stdout), @r"  data.jsonl:1: record 0: the sample has 707 tokens even without the turns, tools and parts of results that may be left out (truncate: structured), and at most 50 are asked for (max_length). Raise the limit, shorten the record, or cut it blindly with truncate: right");
+    assert_snapshot!(listed(&ran.stdout), @r"  data.jsonl:1: record 0: the sample has 707 tokens even without the turns, tools and parts of results that may be left out (truncate: structured), and at most 50 are asked for (max_length). Raise the limit, shorten the record, or cut it blindly with truncate: right [too-long]");
 }
 
 #[test]

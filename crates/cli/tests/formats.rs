@@ -20,7 +20,7 @@ fn convert_writes_records_and_counts_what_it_drops() {
     let ran = place.run(&["convert", "toolalpaca", "raw.json", "-o", "out.jsonl", "--json"]);
     let counts = ran.json();
     assert_eq!((&counts["read"], &counts["written"], &counts["dropped"]), (&json!(2), &json!(1), &json!(2)));
-    assert!(counts["drops"][1]["message"].as_str().expect("text").starts_with("NLDocumentation: missing"));
+    assert!(counts["drops"][1]["text"].as_str().expect("text").starts_with("NLDocumentation: missing"));
     let written = std::fs::read_to_string(place.path("out.jsonl")).expect("written");
     let expected = r#"{"tools": ["doc"], "conversations": [{"role": "user", "content": "问"}, {"role": "assistant", "content": "Hm."}, {"role": "tool", "name": "f", "parameters": {}, "observation": 1.0}, {"role": "assistant", "content": "T\nO"}]}"#;
     assert_eq!(written, format!("{expected}\n"));

@@ -51,7 +51,10 @@ fn order_and_counts_do_not_depend_on_the_number_of_threads() {
     let expected: Vec<u32> = (0..3700).filter(|number| number % 10 != 7).collect();
     assert_eq!(firsts, expected);
     assert_eq!((summary.conversations, summary.refused, summary.samples), (3700, 370, 3330));
-    assert_eq!(summary.refusals[0].to_string(), format!("{}:8: record 7: 7 ends in 7", sources[0].display()));
+    assert_eq!(
+        summary.refusals[0].to_string(),
+        format!("{}:8: record 7: 7 ends in 7 [compat]", sources[0].display())
+    );
     let last = rows.get(rows.len() - 1).expect("a row").origin;
     assert_eq!(last, Origin { source: 1, index: 699, line: 700 });
     for threads in [2, 5] {

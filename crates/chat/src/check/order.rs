@@ -84,7 +84,7 @@ fn turns(messages: &[Message], findings: &mut Findings) {
         if let Some((text, mend)) = problem.filter(|_| !told) {
             findings.add_at(Code::RolesOutOfTurn, index, text, mend);
         }
-        if message.role != Role::System {
+        if message.role != Role::System || findings.has(Code::ResultInOtherRole, index) {
             before = Some((index, message));
         }
     }
