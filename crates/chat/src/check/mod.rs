@@ -41,7 +41,7 @@ impl Findings {
     /// Marks a spot of the text that the last finding is about.
     fn mark(&mut self, text: &str, range: std::ops::Range<usize>) {
         if let Some(finding) = self.0.last_mut() {
-            finding.spot = Some(Spot::new(text, range));
+            finding.spot = Some(Box::new(Spot::new(text, range)));
         }
     }
 

@@ -37,7 +37,7 @@ pub struct Mended {
 }
 
 struct MendedChunk {
-    records: Vec<Result<Line, Refusal>>,
+    records: Vec<Result<Line, Box<Refusal>>>,
 }
 
 struct Line {
@@ -68,7 +68,7 @@ pub fn mend_files(
                 Err(left_out) => {
                     done.left_out += 1;
                     if done.left_out_places.len() < MAX_LISTED {
-                        done.left_out_places.push(left_out);
+                        done.left_out_places.push(*left_out);
                     }
                 }
                 Ok(line) => {
@@ -107,7 +107,7 @@ fn mend_chunk(
         };
         json.map(|json| mend_record(json, format, schemas)).map_err(|finding| {
             let source = sources.get(chunk.source).map(|path| path.display().to_string()).unwrap_or_default();
-            Refusal { source, line: raw.place.line, index: raw.place.index, finding }
+            Box::new(Refusal { source, line: raw.place.line, index: raw.place.index, finding })
         })
     });
     MendedChunk { records: records.collect() }
