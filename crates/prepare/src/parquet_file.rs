@@ -1,7 +1,7 @@
 //! Prepared data on disk: Parquet with `input_ids`, `labels` and each row's origin.
 //!
 //! In: row groups. Out: a file that gets its final name only when it is whole, readable by Hugging Face `datasets`, pyarrow
-//! and [`read_prepared`](crate::read_prepared). Does not know how rows are made or encoded.
+//! and [`read_prepared`](crate::read_prepared()). Does not know how rows are made or encoded.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

@@ -52,7 +52,7 @@ pub struct Progress {
     pub samples: usize,
 }
 
-/// One sample on its way into [`Rows`].
+/// One sample on its way into [`Rows`](crate::Rows).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
     /// Token ids.

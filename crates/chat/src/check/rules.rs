@@ -276,7 +276,7 @@ rules! {
         "The format has no place for them, so they are not learned.",
         "Use the template of a model that thinks, or do without them.";
     ThoughtsInText "thoughts-in-text" Warning false,
-        "Thoughts between <think> marks in the text of an answer, in a format that has none.",
+        "Thoughts between their marks in the text of an answer, in a format that has none.",
         "They are trained as ordinary text and shown to the user.",
         "Take them out, or use the template of a model that thinks.";
     UnclosedThought "unclosed-thought" Error false,
