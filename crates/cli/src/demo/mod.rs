@@ -35,7 +35,7 @@ use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
 
 /// Conversations to tune on and to score on.
-const SIZES: DemoSizes = DemoSizes { train: 3200, eval: 160 };
+const SIZES: DemoSizes = DemoSizes { train: 2600, eval: 160 };
 
 /// Turns that answer together.
 const BATCH_SIZE: usize = 16;
