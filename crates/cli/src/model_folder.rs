@@ -11,9 +11,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value as Json, json};
+use toolsmith_chat::check::Checker;
+use toolsmith_chat::compat::Mode;
 use toolsmith_chat::template::{ChatTemplate, LocalTime, ModelFacts, ModelTemplate, Template, TemplateName};
 use toolsmith_chat::tokens::ChatTokenizer;
+use toolsmith_prepare::{SampleMaker, SampleOptions};
 
+use crate::compat;
 use crate::hub::{self, Need};
 use crate::terminal;
 
@@ -213,6 +217,34 @@ impl ModelFolder {
                 "warning: not compared with the model's own chat template: {error:#}"
             ));
             None
+        })
+    }
+
+    /// What makes samples for this model: by its chat format, the one named or the one found, or as an earlier trainer
+    /// made them.
+    pub(crate) fn sample_maker<'a>(
+        &self,
+        tokenizer: &'a ChatTokenizer,
+        compat: Option<Mode>,
+        named: Option<&compat::TemplateName>,
+        options: SampleOptions,
+    ) -> anyhow::Result<SampleMaker<'a>> {
+        let template = match &compat {
+            Some(_) => self.native_template(tokenizer),
+            None => {
+                let ours = named.map(compat::TemplateName::ours).transpose()?;
+                self.find_template(ours, tokenizer)?
+            }
+        };
+        let rendered_by = template.as_ref().filter(|_| compat.is_none());
+        Ok(SampleMaker {
+            tokenizer,
+            own_template: self.template_to_compare(rendered_by, tokenizer),
+            checker: Checker::new(template.clone(), Some(tokenizer)),
+            template,
+            eos: self.eos_id(tokenizer),
+            options,
+            compat,
         })
     }
 

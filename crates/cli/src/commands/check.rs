@@ -10,8 +10,7 @@ use toolsmith_chat::check::{Checker, Code};
 use toolsmith_chat::template::{ChatTemplate, TemplateName};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::{
-    CheckOptions, CheckReport, Inspector, Mended, PipelineOptions, Progress, SampleMaker, check_files,
-    mend_files,
+    CheckOptions, CheckReport, Inspector, Mended, PipelineOptions, Progress, check_files, mend_files,
 };
 
 use super::prepare::{FOUND_ERRORS, pipeline_options, total_bytes};
@@ -131,25 +130,12 @@ fn inspector<'a>(
     };
     let named = args.format.template.as_ref();
     let compat = args.compat.mode_of_file(&options.sources, named, folder, tokenizer)?;
-    let template = match &compat {
-        Some(_) => folder.native_template(tokenizer),
-        None => folder.find_template(args.format.template()?, tokenizer)?,
-    };
-    let rendered_by = template.as_ref().filter(|_| compat.is_none());
     let mut samples = args.samples.options(None);
     if samples.max_length.is_none() && compat.is_none() {
         samples.max_length = folder.most_positions();
         samples.truncation = Truncation::Refuse;
     }
-    Ok(Inspector::Model(Box::new(SampleMaker {
-        tokenizer,
-        checker: Checker::new(template.clone(), Some(tokenizer)),
-        own_template: folder.template_to_compare(rendered_by, tokenizer),
-        template,
-        eos: folder.eos_id(tokenizer),
-        options: samples,
-        compat,
-    })))
+    Ok(Inspector::Model(Box::new(folder.sample_maker(tokenizer, compat, named, samples)?)))
 }
 
 /// Writes the mended data.

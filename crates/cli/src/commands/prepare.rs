@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::bail;
 use serde::Serialize;
-use toolsmith_chat::check::{Checker, Code};
+use toolsmith_chat::check::Code;
 use toolsmith_prepare::{
     MAX_LISTED, Outcome, Outputs, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Selection,
     Summary, content_key, prepare_to_parquet, remove_leftovers, up_to_date,
@@ -52,20 +52,9 @@ pub(crate) fn run(
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
     let compat = args.compat.mode_of_file(&data, args.format.template.as_ref(), &folder, &tokenizer)?;
-    let template = match &compat {
-        Some(_) => folder.native_template(&tokenizer),
-        None => folder.find_template(args.format.template()?, &tokenizer)?,
-    };
-    let rendered_by = template.as_ref().filter(|_| compat.is_none());
-    let maker = SampleMaker {
-        tokenizer: &tokenizer,
-        template: template.clone(),
-        checker: Checker::new(template.clone(), Some(&tokenizer)),
-        own_template: folder.template_to_compare(rendered_by, &tokenizer),
-        eos: folder.eos_id(&tokenizer),
-        options: args.samples.options(None),
-        compat,
-    };
+    let named = args.format.template.as_ref();
+    let maker = folder.sample_maker(&tokenizer, compat, named, args.samples.options(None))?;
+    let template = maker.template.clone();
     let repeated = maker.compat.as_ref().map(|mode| ("compat", mode.compat.to_string()));
     let options = PrepareOptions {
         skip_bad: args.skip_bad,

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use toolsmith_chat::check::{Checker, Code, Finding, Level};
+use toolsmith_chat::check::{Code, Finding, Level};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_chat::tokens::view::{self, Span, Style};
 use toolsmith_prepare::{IGNORE_INDEX, RawRecord, RecordFormat, SampleMaker};
@@ -36,21 +36,12 @@ pub(crate) fn run(
     let folder = ModelFolder::open(&args.model, Need::Tokenizer)?;
     let tokenizer = folder.tokenizer()?;
     let compat = args.compat.mode_of_file(&files, args.format.template.as_ref(), &folder, &tokenizer)?;
-    let template = match &compat {
-        Some(_) => folder.native_template(&tokenizer),
-        None => folder.find_template(args.format.template()?, &tokenizer)?,
-    };
+    let named = args.format.template.as_ref();
+    let mut maker = folder.sample_maker(&tokenizer, compat, named, args.samples.options(None))?;
     let whole = args.overview || args.html.is_some();
-    let rendered_by = template.as_ref().filter(|_| whole && compat.is_none());
-    let maker = SampleMaker {
-        checker: Checker::new(template.clone(), Some(&tokenizer)),
-        own_template: folder.template_to_compare(rendered_by, &tokenizer),
-        template,
-        eos: folder.eos_id(&tokenizer),
-        options: args.samples.options(None),
-        compat,
-        tokenizer: &tokenizer,
-    };
+    if !whole {
+        maker.own_template = None;
+    }
     if whole {
         preview_dataset::run(args, &files, &formats, &maker, threads, styles, out)?;
     } else {

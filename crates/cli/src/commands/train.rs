@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
-use toolsmith_chat::check::Checker;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
@@ -55,37 +54,23 @@ pub(crate) fn run(
             return Ok(ExitCode::from(USAGE));
         }
     };
-    let template = named::<TemplateName>(config.template.as_deref())?;
+    let template_name = named::<TemplateName>(config.template.as_deref())?;
     let folder =
         ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
     let tokenizer = folder.tokenizer()?;
     let compat = config
         .compat
-        .map(|compat| compat::mode(compat, config.limits, template.as_ref(), &folder, &tokenizer))
+        .map(|compat| compat::mode(compat, config.limits, template_name.as_ref(), &folder, &tokenizer))
         .transpose()?;
-    let template = match &compat {
-        Some(_) => folder.native_template(&tokenizer),
-        None => {
-            let named = template.as_ref().map(TemplateName::ours).transpose()?;
-            folder.find_template(named, &tokenizer)?
-        }
+    let sample_options = SampleOptions {
+        format: named(config.format.as_deref())?,
+        max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
+        truncation: config.truncate,
+        train_on: config.train_on,
+        part_weights: config.loss_weights,
     };
-    let rendered_by = template.as_ref().filter(|_| compat.is_none());
-    let maker = SampleMaker {
-        tokenizer: &tokenizer,
-        template: template.clone(),
-        checker: Checker::new(template.clone(), Some(&tokenizer)),
-        own_template: folder.template_to_compare(rendered_by, &tokenizer),
-        eos: folder.eos_id(&tokenizer),
-        options: SampleOptions {
-            format: named(config.format.as_deref())?,
-            max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
-            truncation: config.truncate,
-            train_on: config.train_on,
-            part_weights: config.loss_weights,
-        },
-        compat,
-    };
+    let maker = folder.sample_maker(&tokenizer, compat, template_name.as_ref(), sample_options)?;
+    let template = maker.template.clone();
     let options = PrepareOptions {
         skip_bad: config.skip_bad,
         pipeline: pipeline_options(threads),
