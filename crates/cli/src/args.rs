@@ -90,6 +90,10 @@ pub(crate) struct SampleArgs {
     /// Which answers are trained: all, last (what follows the last question) or none-but-marked (train: true)
     #[arg(long, value_name = "WHICH", default_value = "all", value_parser = named(&TrainOn::ALL, TrainOn::as_str))]
     train_on: TrainOn,
+    /// Leave a rule out, so that what it finds is neither told nor refused; can be given several times (`toolsmith check
+    /// --explain` lists the rules)
+    #[arg(long, value_name = "RULE")]
+    pub(crate) ignore: Vec<Code>,
     /// What parts of an answer count in the loss, as name=2,argument_key=1,argument_value=1.5,prose=0.5
     #[arg(long, value_name = "PART=X,…", value_parser = loss_weights)]
     loss_weights: Option<PartWeights>,
@@ -104,6 +108,7 @@ impl SampleArgs {
             truncation: self.truncate,
             train_on: self.train_on,
             part_weights: self.loss_weights,
+            ignored: self.ignore.clone(),
         }
     }
 }
@@ -227,9 +232,6 @@ pub(crate) struct CheckArgs {
     /// Places shown of each rule [default: 3; 1000 in JSON and SARIF]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) places: Option<usize>,
-    /// Leave a rule out; can be given several times
-    #[arg(long, value_name = "RULE")]
-    pub(crate) ignore: Vec<Code>,
     /// From which likeness on two conversations are near-duplicates: 0.5 to 1, or off for exact ones alone
     #[arg(long, value_name = "X", default_value = "0.8", value_parser = likeness)]
     pub(crate) similar: Likeness,

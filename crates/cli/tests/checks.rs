@@ -189,6 +189,13 @@ fn rules_can_be_left_out_and_explained() {
     assert_eq!(ran.code, 0, "{}", ran.stdout);
     assert!(ran.stdout.contains("nothing found"), "{}", ran.stdout);
 
+    let prepare = ["prepare", "one.jsonl", "--model", "model", "-o", "out.parquet"];
+    let mut record = common::conversation("Oslo");
+    record["messages"][2]["tool_calls"][0]["function"]["name"] = json!("wetter");
+    place.write("one.jsonl", &record.to_string());
+    assert_eq!(place.run(&prepare).code, 3);
+    assert_eq!(place.run(&[&prepare[..], &["--ignore", "undefined-tool"]].concat()).code, 0);
+
     assert_snapshot!("explained", place.run(&["check", "--explain", "straddling-token"]).stdout);
     let unknown = place.run(&["check", "--explain", "no-such-rule"]);
     assert_eq!(unknown.code, 1);

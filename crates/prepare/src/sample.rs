@@ -54,6 +54,8 @@ pub struct SampleOptions {
     pub train_on: TrainOn,
     /// What the parts of an answer count in the loss; `None` where all count the same.
     pub part_weights: Option<PartWeights>,
+    /// Rules about conversations that are left out.
+    pub ignored: Vec<Code>,
 }
 
 impl SampleMaker<'_> {

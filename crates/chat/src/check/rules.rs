@@ -254,7 +254,7 @@ rules! {
         "The text has the marks or the shape of a call, but the record says that it is text. It is not written as the \
          template writes calls, so the model learns a form that no server understands.",
         "Move it into tool_calls, or say what it is about in words.";
-    NoneInText "none-in-text" Error true,
+    NoneInText "none-in-text" Warning true,
         "A message whose whole text is None, null or nan.",
         "Somewhere a missing value was turned into text. The model reads and learns it as if somebody had said it.",
         "Put the text there, or drop the message. --fix drops such system messages.";

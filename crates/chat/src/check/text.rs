@@ -88,7 +88,9 @@ fn thoughts(message: &Message, index: usize, template: Option<Template>, finding
     let text = message.text();
     let (opened, closed) = (text.matches(THOUGHT.0).count(), text.matches(THOUGHT.1).count());
     let at = text.find(THOUGHT.0).or_else(|| text.find(THOUGHT.1)).unwrap_or(0);
-    if opened != closed {
+    // A template that thinks may have written the opening mark into the prompt.
+    let begun_by_prompt = opened == 0 && closed == 1 && template.is_none_or(Template::thinks);
+    if opened != closed && !begun_by_prompt {
         let found = format!("{opened} {} and {closed} {} in the answer", THOUGHT.0, THOUGHT.1);
         findings.add_at(Code::UnclosedThought, index, found, "Close it, or take the mark out");
         findings.mark(text, at..at + THOUGHT.0.len());

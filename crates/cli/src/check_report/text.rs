@@ -174,7 +174,7 @@ pub(crate) fn all_rules() -> String {
     let mut text = String::from(
         "# What `toolsmith check` looks for\n\n\
          Written by `toolsmith check --explain`. `prepare` and `train` run the rules about single records too, and refuse\n\
-         records with errors unless `--skip-bad` is given. `--ignore RULE` leaves a rule out of a report.\n",
+         records with errors unless `--skip-bad` is given. `--ignore RULE` leaves a rule out, in `check` and `prepare`.\n",
     );
     for code in Code::ALL {
         let rule = code.rule();

@@ -106,7 +106,7 @@ fn options(args: &CheckArgs, threads: Option<usize>) -> anyhow::Result<CheckOpti
         formats,
         data,
         places: args.places.unwrap_or(places),
-        ignored: args.ignore.clone(),
+        ignored: args.samples.ignore.clone(),
         similarity: args.similar.0,
         pipeline: pipeline_options(threads),
     })
