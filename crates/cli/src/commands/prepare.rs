@@ -240,8 +240,10 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
         row("trained tokens", summary.trained_tokens, trained);
         row("longest", summary.longest, "tokens in a sample".to_owned());
         let repeated = summary.repeated_prefix_tokens;
-        let shared = format!("{:.1}% of all: begins as an earlier sample does", share(repeated));
-        row("shared prefix", repeated, shared);
+        if repeated > 0 {
+            let shared = format!("{:.1}% of all: begins as an earlier sample does", share(repeated));
+            row("shared prefix", repeated, shared);
+        }
     }
     if let Some(plan) = &summary.packing {
         let (most, full) = (grouped(plan.max_length), 100.0 * plan.fill);
