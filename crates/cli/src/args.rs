@@ -90,8 +90,8 @@ pub(crate) struct SampleArgs {
     /// Which answers are trained: all, last (what follows the last question) or none-but-marked (train: true)
     #[arg(long, value_name = "WHICH", default_value = "all", value_parser = named(&TrainOn::ALL, TrainOn::as_str))]
     train_on: TrainOn,
-    /// Leave a rule out, so that what it finds is neither told nor refused; can be given several times (`toolsmith check
-    /// --explain` lists the rules)
+    /// Leave a rule out, so that what it finds is neither told nor refused where a sample can be made all the same; can be
+    /// given several times (`toolsmith check --explain` lists the rules)
     #[arg(long, value_name = "RULE")]
     pub(crate) ignore: Vec<Code>,
     /// What parts of an answer count in the loss, as name=2,argument_key=1,argument_value=1.5,prose=0.5

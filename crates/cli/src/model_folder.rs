@@ -240,7 +240,7 @@ impl ModelFolder {
         Ok(SampleMaker {
             tokenizer,
             own_template: self.template_to_compare(rendered_by, tokenizer),
-            checker: Checker::new(template.clone(), Some(tokenizer)).without(options.ignored.clone()),
+            checker: Checker::new(template.clone(), Some(tokenizer)),
             template,
             eos: self.eos_id(tokenizer),
             options,

@@ -196,6 +196,17 @@ fn rules_can_be_left_out_and_explained() {
     assert_eq!(place.run(&prepare).code, 3);
     assert_eq!(place.run(&[&prepare[..], &["--ignore", "undefined-tool"]].concat()).code, 0);
 
+    // A rule about token ids is left out, too; what no sample can be made of is refused all the same.
+    place.write(
+        "one.jsonl",
+        r#"{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}]}"#,
+    );
+    let short = ["--max-length", "30", "--truncate", "right", "--json"];
+    let cut = place.run(&[&prepare[..], &short].concat()).stdout;
+    assert!(cut.contains("nothing-trained"), "{cut}");
+    let cut = place.run(&[&prepare[..], &short, &["--ignore", "nothing-trained"]].concat());
+    assert_eq!(cut.code, 3);
+
     assert_snapshot!("explained", place.run(&["check", "--explain", "straddling-token"]).stdout);
     let unknown = place.run(&["check", "--explain", "no-such-rule"]);
     assert_eq!(unknown.code, 1);

@@ -54,7 +54,7 @@ pub struct SampleOptions {
     pub train_on: TrainOn,
     /// What the parts of an answer count in the loss; `None` where all count the same.
     pub part_weights: Option<PartWeights>,
-    /// Rules about conversations that are left out.
+    /// Rules that are left out: what they find is neither told nor refused, where samples can be made all the same.
     pub ignored: Vec<Code>,
 }
 
@@ -71,10 +71,36 @@ impl SampleMaker<'_> {
         place: Place,
         format: Option<&RecordFormat>,
     ) -> Result<Accepted, Vec<Finding>> {
-        match &self.compat {
+        let made = match &self.compat {
             Some(mode) => self.repeated(mode, bytes, place, format),
             None => self.own(bytes, place, format),
+        };
+        self.told(made)
+    }
+
+    /// What was made or said, without what the ignored rules say beside it.
+    fn told(&self, made: Result<Accepted, Vec<Finding>>) -> Result<Accepted, Vec<Finding>> {
+        let told = |finding: &Finding| !self.options.ignored.contains(&finding.code);
+        match made {
+            Ok(mut accepted) => {
+                accepted.warnings.retain(told);
+                Ok(accepted)
+            }
+            // Nothing can be made of it, so the reason is told all the same.
+            Err(mut findings) => {
+                if findings.iter().any(told) {
+                    findings.retain(told);
+                }
+                Err(findings)
+            }
         }
+    }
+
+    fn has_error(&self, findings: &[Finding]) -> bool {
+        let counts = |finding: &Finding| {
+            finding.level == Level::Error && !self.options.ignored.contains(&finding.code)
+        };
+        findings.iter().any(counts)
     }
 
     /// What an earlier trainer would have made; where it is too long, it is cut blindly or refused.
@@ -108,12 +134,13 @@ impl SampleMaker<'_> {
 
     /// The samples of a record that was read already, whatever `compat` says.
     pub fn samples_of_record(&self, record: Record, place: Place) -> Result<Accepted, Vec<Finding>> {
-        match record {
+        let made = match record {
             Record::Conversation(conversation) => self.conversation(conversation, place),
             Record::Text(text) => self.text(&text),
             Record::InputOutput(pair) => self.input_output(&pair),
             Record::Preference(_) => Err(vec![not_trained_yet()]),
-        }
+        };
+        self.told(made)
     }
 
     fn conversation(&self, mut conversation: Conversation, place: Place) -> Result<Accepted, Vec<Finding>> {
@@ -122,7 +149,7 @@ impl SampleMaker<'_> {
         };
         self.options.train_on.apply(&mut conversation);
         let mut findings = self.checker.check(&conversation);
-        if has_error(&findings) {
+        if self.has_error(&findings) {
             return Err(findings);
         }
         let rendered = match template.samples(&conversation, &RenderOptions::TRAINING) {
@@ -142,7 +169,7 @@ impl SampleMaker<'_> {
             findings.extend(self.checker.check_stops(&sample.input_ids, &sample.labels, cut));
             accepted.samples.push(sample);
         }
-        if has_error(&findings) {
+        if self.has_error(&findings) {
             return Err(with(findings, accepted.warnings));
         }
         accepted.warnings.extend(findings);
@@ -286,10 +313,6 @@ impl SampleMaker<'_> {
         let labels = input_ids.iter().map(|id| id.cast_signed()).collect();
         self.whole(Sample { input_ids, labels, weights: None })
     }
-}
-
-fn has_error(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.level == Level::Error)
 }
 
 fn with(mut findings: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {

@@ -65,11 +65,6 @@ impl Finding {
         }
         sentence
     }
-
-    /// The same finding with a spot marked.
-    pub fn with_spot(self, text: &str, range: Range<usize>) -> Self {
-        Self { spot: Some(Box::new(Spot::new(text, range))), ..self }
-    }
 }
 
 impl std::fmt::Display for Finding {

@@ -57,7 +57,6 @@ pub struct Checker<'a> {
     tokenizer: Option<&'a ChatTokenizer>,
     /// The ids that end an answer; empty where they are not known.
     stops: Vec<u32>,
-    ignored: Vec<Code>,
     schemas: Schemas,
 }
 
@@ -69,12 +68,7 @@ impl<'a> Checker<'a> {
             (Some(template), Some(tokenizer)) => tokenizer.control_ids(&template.stop_tokens()),
             _ => Vec::new(),
         };
-        Self { template, tokenizer, stops, ignored: Vec::new(), schemas: Schemas::default() }
-    }
-
-    /// The same rules without these.
-    pub fn without(self, ignored: Vec<Code>) -> Self {
-        Self { ignored, ..self }
+        Self { template, tokenizer, stops, schemas: Schemas::default() }
     }
 
     /// The schemas that were compiled so far, for [`fix::mend`].
@@ -112,7 +106,6 @@ impl<'a> Checker<'a> {
             let mend = "Add the answer to learn, set train: true on it, or drop the record";
             findings.add(Code::NothingTrained, None, "messages".to_owned(), text, mend);
         }
-        findings.0.retain(|finding| !self.ignored.contains(&finding.code));
         findings.0.sort_by_key(|finding| finding.message);
         findings.0
     }
@@ -120,9 +113,7 @@ impl<'a> Checker<'a> {
     /// What the model's own chat template lost of the conversation; the native ones lose no call.
     pub fn check_rendered(&self, conversation: &Conversation, rendered: &Rendered) -> Vec<Finding> {
         let mut findings = Findings(Vec::new());
-        if matches!(self.template, Some(ChatTemplate::Model(_)))
-            && !self.ignored.contains(&Code::CallNotWritten)
-        {
+        if matches!(self.template, Some(ChatTemplate::Model(_))) {
             calls_not_written(conversation, rendered, &mut findings);
         }
         findings.0
@@ -131,8 +122,7 @@ impl<'a> Checker<'a> {
     /// Whether each trained answer ends in a token that stops generation. `cut` says that the sample was cut at its end,
     /// which is not this rule's matter.
     pub fn check_stops(&self, input_ids: &[u32], labels: &[i32], cut: bool) -> Option<Finding> {
-        let ignored = self.ignored.contains(&Code::StopUntrained);
-        let tokenizer = self.tokenizer.filter(|_| !self.stops.is_empty() && !ignored)?;
+        let tokenizer = self.tokenizer.filter(|_| !self.stops.is_empty())?;
         trained::check_stops(input_ids, labels, &self.stops, cut, tokenizer)
     }
 

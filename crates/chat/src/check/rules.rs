@@ -232,8 +232,8 @@ rules! {
     WrongType "wrong-type" Error true,
         "An argument of another type than the schema says.",
         "The model learns calls that fail. Numbers in quotes and the texts \"True\" and \"None\" are the usual cases.",
-        "Write the value in the type that the schema says, or mend the schema. --fix turns texts into the numbers and \
-         booleans that they spell.";
+        "Write the value in the type that the schema says, or mend the schema. Texts that spell a number or a \
+         boolean can be turned into it.";
     NotInEnum "not-in-enum" Error false,
         "An argument that is none of the values the schema lists.",
         "The model learns that the list does not matter.",
@@ -257,7 +257,7 @@ rules! {
     NoneInText "none-in-text" Warning true,
         "A message whose whole text is None, null or nan.",
         "Somewhere a missing value was turned into text. The model reads and learns it as if somebody had said it.",
-        "Put the text there, or drop the message. --fix drops such system messages.";
+        "Put the text there, or drop the message.";
     ControlText "control-text" Warning false,
         "The name of a control token inside a text.",
         "Here it stays ordinary text, so that nobody can end a turn by writing it. Other trainers and many servers turn \

@@ -11,7 +11,7 @@ mod whole;
 
 use std::path::PathBuf;
 
-use toolsmith_chat::check::duplicates::Threshold;
+use toolsmith_chat::check::duplicates::{Fingerprint, Threshold};
 use toolsmith_chat::check::{Code, DatasetFacts, Finding};
 
 pub use inspector::Inspector;
@@ -47,7 +47,7 @@ struct Inspected {
     source: usize,
     records: usize,
     found: Vec<(Place, Vec<Finding>)>,
-    conversations: Vec<(Place, whole::Kept)>,
+    conversations: Vec<(Place, Fingerprint)>,
     facts: DatasetFacts,
     samples: Vec<Seen>,
 }
@@ -101,7 +101,7 @@ fn inspect(chunk: Chunk, inspector: &Inspector<'_>, options: &CheckOptions) -> I
                 format,
                 &mut |conversation| {
                     inspected.facts.count(conversation);
-                    inspected.conversations.push((place, whole::Kept::of(conversation)));
+                    inspected.conversations.push((place, Fingerprint::of(conversation)));
                 },
                 &mut inspected.samples,
             ),

@@ -2,19 +2,9 @@
 
 use toolsmith_chat::check::duplicates::{Fingerprint, Likeness, find_duplicates, find_overlaps};
 use toolsmith_chat::check::{Code, DatasetFacts, Finding};
-use toolsmith_chat::data::Conversation;
 
 use super::{CheckOptions, CheckReport};
 use crate::{Place, PrepareError, Refusal};
-
-/// What is kept of a conversation until all of them were read.
-pub(super) struct Kept(Fingerprint);
-
-impl Kept {
-    pub(super) fn of(conversation: &Conversation) -> Self {
-        Self(Fingerprint::of(conversation))
-    }
-}
 
 /// Where a conversation stands; a million of them are kept.
 #[derive(Clone, Copy)]
@@ -36,13 +26,18 @@ pub(super) struct Whole {
 
 impl Whole {
     /// Adds a chunk; `facts` are those of the data, and `None` for a chunk of the evaluation data.
-    pub(super) fn add(&mut self, source: usize, kept: Vec<(Place, Kept)>, facts: Option<DatasetFacts>) {
+    pub(super) fn add(
+        &mut self,
+        source: usize,
+        kept: Vec<(Place, Fingerprint)>,
+        facts: Option<DatasetFacts>,
+    ) {
         let (fingerprints, addresses) = match &facts {
             Some(_) => (&mut self.data, &mut self.data_addresses),
             None => (&mut self.eval, &mut self.eval_addresses),
         };
         let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        for (place, Kept(fingerprint)) in kept {
+        for (place, fingerprint) in kept {
             fingerprints.push(fingerprint);
             addresses.push(Address {
                 source: small(source),
