@@ -258,7 +258,11 @@ pub trait Device: Clone + Send + Sync + 'static {
     /// `table[ids[i]] = rows[i]`; the ids are distinct.
     fn scatter_rows(&self, rows: View<'_, Self::Buffer>, ids: &Self::Ids, table: ViewMut<'_, Self::Buffer>);
 
-    /// `y = x / rms(x) * weight`; keeps `1 / rms(x)` of each row in `inverse_rms`.
+    /// `y = x / rms(x) * weight` (Zhang and Sennrich, 2019). A row is normalised in groups as wide as `weight`: one group
+    /// for a layer's norm, a group a head for the norm of queries and keys (Dehghani et al., 2023).
+    ///
+    /// # Shapes
+    /// `x`, `y`: `[tokens, groups * width]`; `weight`: `[width]`; `inverse_rms`, kept for the backward pass: `[tokens, groups]`.
     fn rms_norm(
         &self,
         epsilon: f32,
@@ -314,7 +318,8 @@ pub trait Device: Clone + Send + Sync + 'static {
         log_sum_exp: &mut Self::Buffer,
     );
     /// Writes (does not add) the gradients of queries, keys and values into three matrices of one buffer `d_qkv`.
-    /// Queries and keys are those of one run of tokens: query `i` and key `i` belong to the same token.
+    /// Queries and keys are those of one run of tokens: query `i` and key `i` belong to the same token. Keys beyond the
+    /// queries belong to no token: a trained prefix.
     #[expect(clippy::too_many_arguments, reason = "the forward pass's arguments and their gradients")]
     fn attention_backward(
         &self,

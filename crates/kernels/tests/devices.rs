@@ -120,18 +120,20 @@ impl Case for Rows {
     }
 }
 
-struct Norm(usize, usize);
+/// Rows, groups of a row, width of a group.
+struct Norm(usize, usize, usize);
 
 impl Case for Norm {
     fn run<D: Device>(&self, device: &D) -> Vec<Vec<f32>> {
-        let (rows, cols) = (self.0, self.1);
+        let (rows, groups, width) = (self.0, self.1, self.2);
+        let cols = groups * width;
         let at = Matrix::dense(rows, cols);
         let [x, d_y] = [1, 2].map(|seed| device.upload(&normal(seed, rows * cols)));
-        let weight = device.upload(&normal(3, cols));
-        let (mut y, mut inverse) = (device.zeros(rows * cols), device.zeros(rows));
+        let weight = device.upload(&normal(3, width));
+        let (mut y, mut inverse) = (device.zeros(rows * cols), device.zeros(rows * groups));
         device.rms_norm(1e-5, View::new(&x, at), &weight, ViewMut::new(&mut y, at), &mut inverse);
         let (mut d_x, mut d_weight) =
-            (device.upload(&normal(4, rows * cols)), device.upload(&normal(5, cols)));
+            (device.upload(&normal(4, rows * cols)), device.upload(&normal(5, width)));
         let to = ViewMut::new(&mut d_x, at);
         device.rms_norm_backward(
             View::new(&x, at),
@@ -149,8 +151,9 @@ impl Case for Norm {
 fn pointwise_rows_and_norm() {
     compare("pointwise", &Pointwise);
     compare("rows", &Rows);
-    compare("norm", &Norm(500, 100));
-    compare("norm of a narrow row", &Norm(3, 5));
+    compare("norm", &Norm(500, 1, 100));
+    compare("norm of a narrow row", &Norm(3, 1, 5));
+    compare("norm of heads", &Norm(300, 6, 20));
 }
 
 struct Rope(RopeStyle);
@@ -180,21 +183,29 @@ fn rope() {
 struct Attention {
     segments: Vec<Segment>,
     shape: AttentionShape,
+    /// Keys that belong to no token and that every token sees.
+    prefix: usize,
 }
 
 impl Case for Attention {
     fn run<D: Device>(&self, device: &D) -> Vec<Vec<f32>> {
         let tree = TokenTree::new(self.segments.clone()).unwrap();
         let tokens = tree.token_count();
+        let keys = tokens + self.prefix;
         let AttentionShape { heads, kv_heads, head_dim, .. } = self.shape;
         let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
-        let all = Matrix::dense(tokens, wide + 2 * narrow);
-        let (q, k, v) = (all.columns(0, wide), all.columns(wide, narrow), all.columns(wide + narrow, narrow));
+        let all = Matrix::dense(keys, wide + 2 * narrow);
+        let q = all.columns(0, wide).rows(0, tokens);
+        let (k, v) = (all.columns(wide, narrow), all.columns(wide + narrow, narrow));
         let out_at = Matrix::dense(tokens, wide);
-        let qkv = device.upload(&normal(1, tokens * all.cols));
+        let qkv = device.upload(&normal(1, keys * all.cols));
         let d_out = device.upload(&normal(2, tokens * wide));
         let (mut out, mut log_sum_exp) = (device.zeros(tokens * wide), device.zeros(tokens * heads));
-        let spans = device.upload_spans(&tree.spans());
+        let mut spans = tree.spans();
+        if self.prefix > 0 {
+            spans.iter_mut().for_each(|span| span.context.insert(0, (tokens, self.prefix)));
+        }
+        let spans = device.upload_spans(&spans);
         let of = |at| View::new(&qkv, at);
         device.attention(
             self.shape,
@@ -205,7 +216,7 @@ impl Case for Attention {
             ViewMut::new(&mut out, out_at),
             &mut log_sum_exp,
         );
-        let mut d_qkv = device.upload(&normal(3, tokens * all.cols));
+        let mut d_qkv = device.upload(&normal(3, keys * all.cols));
         let (kept, d) = (View::new(&out, out_at), View::new(&d_out, out_at));
         device.attention_backward(
             self.shape,
@@ -244,13 +255,18 @@ fn attention_over_trees() {
         segment(370, 0, Some(1)),
         segment(370, 65, None),
     ];
+    // A prefix longer than a block of keys.
+    let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 6, scale: 0.4 };
+    compare("attention, long prefix", &Attention { segments: small.clone(), shape, prefix: 300 });
     for segments in [small, large] {
         for (heads, kv_heads, head_dim) in [(4, 2, 16), (3, 3, 8), (6, 1, 20)] {
             let shape = AttentionShape { heads, kv_heads, head_dim, scale: 0.5 };
-            compare(
-                &format!("attention {heads} {kv_heads}"),
-                &Attention { segments: segments.clone(), shape },
-            );
+            for prefix in [0, 7] {
+                compare(
+                    &format!("attention {heads} {kv_heads}, prefix of {prefix}"),
+                    &Attention { segments: segments.clone(), shape, prefix },
+                );
+            }
         }
     }
 }

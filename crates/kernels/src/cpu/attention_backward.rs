@@ -45,11 +45,22 @@ pub(super) fn backward(
         inputs.out.at.rows == inputs.d_out.at.rows && inputs.d_out.at.rows == inputs.q.at.rows,
         "attention: d_out"
     );
-    let d_qkv = Shared::new(d_qkv);
-    let trees = trees(&spans.spans);
+    let queries = inputs.q.at.rows;
+    let trees = trees(&spans.spans, queries);
     let tasks: Vec<_> =
         trees.iter().flat_map(|tree| (0..shape.kv_heads).map(move |head| (tree, head))).collect();
-    tasks.par_iter().with_max_len(1).for_each(|&(tree, kv_head)| {
+    let prefix = Matrix::dense(d_k.rows.max(d_v.rows) - queries, shape.head_dim);
+    let mut prefixes = vec![0.0; tasks.len() * 2 * prefix.end()];
+    let (shared, shared_prefixes) = (Shared::new(d_qkv), Shared::new(&mut prefixes));
+    tasks.par_iter().with_max_len(1).enumerate().for_each(|(task, &(tree, kv_head))| {
+        let d_qkv = shared;
+        let gradients = KeyGradients {
+            d_k,
+            d_v,
+            prefix,
+            d_prefix: shared_prefixes.at(task * 2 * prefix.end()),
+            first_of_prefix: queries,
+        };
         for &span in tree {
             let span = &spans.spans[span];
             // SAFETY: rows of this tree and columns of this head are this task's alone, inside the checked matrices.
@@ -59,14 +70,66 @@ pub(super) fn backward(
             let span = &spans.spans[span];
             for first in (0..span.len).step_by(QUERY_BLOCK) {
                 // SAFETY: as above.
-                unsafe { backward_block(shape, span, first, kv_head, inputs, d_qkv, [d_q, d_k, d_v]) };
+                unsafe { backward_block(shape, span, first, kv_head, inputs, d_qkv, d_q, &gradients) };
             }
         }
     });
+    add_prefixes(&prefixes, prefix, &tasks, d_qkv, [d_k, d_v].map(|at| at.rows(queries, at.rows - queries)));
 }
 
-/// Spans that share keys, together; each list in order, the longest tree first.
-fn trees(spans: &[QuerySpan]) -> Vec<Vec<usize>> {
+/// Sums what each tree adds to the gradients of keys that belong to no token, in the order of the tasks.
+fn add_prefixes(
+    prefixes: &[f32],
+    prefix: Matrix,
+    tasks: &[(&Vec<usize>, usize)],
+    d_qkv: &mut [f32],
+    gradients: [Matrix; 2],
+) {
+    for at in gradients {
+        for r in 0..at.rows {
+            d_qkv[at.offset + r * at.stride..][..at.cols].fill(0.0);
+        }
+    }
+    if prefix.rows == 0 {
+        return;
+    }
+    for ((_, kv_head), both) in tasks.iter().zip(prefixes.chunks_exact(2 * prefix.end())) {
+        for (at, part) in gradients.into_iter().zip(both.chunks_exact(prefix.end())) {
+            for (r, part) in part.chunks_exact(prefix.cols).enumerate() {
+                let to = &mut d_qkv[at.offset + r * at.stride + kv_head * prefix.cols..][..prefix.cols];
+                to.iter_mut().zip(part).for_each(|(to, part)| *to += part);
+            }
+        }
+    }
+}
+
+/// Where a task adds the gradients of keys and values: those of its own tokens in place, those of a prefix that other
+/// tasks see too in a part of its own.
+struct KeyGradients {
+    d_k: Matrix,
+    d_v: Matrix,
+    /// Shape of each of the two parts that begin at `d_prefix`: keys, then values.
+    prefix: Matrix,
+    d_prefix: *mut f32,
+    first_of_prefix: usize,
+}
+
+impl KeyGradients {
+    /// Where the rows `start..start + keys` lie: keys, then values.
+    fn places(&self, d_qkv: Shared, start: usize, keys: usize, column: usize) -> [(*mut f32, Matrix); 2] {
+        if let Some(row) = start.checked_sub(self.first_of_prefix) {
+            let at = self.prefix.rows(row, keys);
+            return [0, self.prefix.end()].map(|part| (self.d_prefix.wrapping_add(part + at.offset), at));
+        }
+        [self.d_k, self.d_v].map(|at| {
+            let at = at.rows(start, keys).columns(column, self.prefix.cols);
+            (d_qkv.at(at.offset), at)
+        })
+    }
+}
+
+/// Spans that share keys of tokens, together; each list in order, the longest tree first.
+fn trees(spans: &[QuerySpan], queries: usize) -> Vec<Vec<usize>> {
     let mut tree_of: Vec<usize> = Vec::with_capacity(spans.len());
     let mut trees: Vec<Vec<usize>> = Vec::new();
     for (index, span) in spans.iter().enumerate() {
@@ -74,7 +137,7 @@ fn trees(spans: &[QuerySpan]) -> Vec<Vec<usize>> {
             span.key_start == span.query_start,
             "attention: training needs each query's own key in its row: {span:?}"
         );
-        let owner = span.context.first().map(|&(start, _)| {
+        let owner = span.context.iter().find(|range| range.0 < queries).map(|&(start, _)| {
             let owner = spans[..index].partition_point(|earlier| earlier.query_start <= start).checked_sub(1);
             owner.unwrap_or_else(|| unreachable!("context of {span:?} lies before all spans"))
         });
@@ -102,7 +165,8 @@ unsafe fn clear(d_qkv: Shared, d_k: Matrix, d_v: Matrix, span: &QuerySpan, colum
 }
 
 /// # Safety
-/// As for [`clear`], for all spans that this one's context reaches into.
+/// As for [`clear`], for all spans that this one's context reaches into; `gradients.d_prefix` is this thread's alone.
+#[expect(clippy::too_many_arguments, reason = "one block of the loop above, all of its coordinates")]
 unsafe fn backward_block(
     shape: AttentionShape,
     span: &QuerySpan,
@@ -110,7 +174,8 @@ unsafe fn backward_block(
     kv_head: usize,
     inputs: &Inputs<'_>,
     d_qkv: Shared,
-    [d_q, d_k, d_v]: [Matrix; 3],
+    d_q: Matrix,
+    gradients: &KeyGradients,
 ) {
     let AttentionShape { heads, kv_heads, head_dim, scale } = shape;
     let (group, rows) = (heads / kv_heads, QUERY_BLOCK.min(span.len - first));
@@ -177,17 +242,12 @@ unsafe fn backward_block(
                     }
                 },
             );
-            let place = |at: Matrix| {
-                let at = part(at);
-                (d_qkv.at(at.offset), at)
-            };
+            let [to_k, to_v] = gradients.places(d_qkv, start, keys, kv_head * head_dim);
             // SAFETY: as above.
             unsafe {
                 let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
-                let (to, at) = place(d_v);
-                product(1.0, by_columns(scores, score_at), d_out, 1.0, to, at, one);
-                let (to, at) = place(d_k);
-                product(1.0, by_columns(d_scores, score_at), q, 1.0, to, at, one);
+                product(1.0, by_columns(scores, score_at), d_out, 1.0, to_v.0, to_v.1, one);
+                product(1.0, by_columns(d_scores, score_at), q, 1.0, to_k.0, to_k.1, one);
                 let (d_scores, k) = (by_rows(d_scores, score_at), by_rows(k, part(inputs.k.at)));
                 product(scale, d_scores, k, 1.0, d_queries.as_mut_ptr(), wide, one);
             }

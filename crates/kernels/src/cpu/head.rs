@@ -1,9 +1,11 @@
 //! Log-probabilities of chosen tokens and their gradient.
 
-use super::rows::{for_each_row, for_each_row_with, row};
-use super::simd::{exp, max, sum_exp};
+use rayon::prelude::*;
+
+use super::rows::{for_each_row, row, rows_per_task};
+use super::simd::{exp, max, sum_exp, vectorised};
 use super::{Read, Write};
-use crate::device::{HeadRows, Matrix};
+use crate::device::HeadRows;
 
 fn targets(rows: &HeadRows<'_, Vec<u32>>, r: usize) -> std::ops::Range<usize> {
     rows.offsets[rows.first_row + r] as usize..rows.offsets[rows.first_row + r + 1] as usize
@@ -17,19 +19,16 @@ pub(super) fn forward(
 ) {
     let at = logits.at;
     let log_sum_exp = &mut log_sum_exp[rows.first_row..rows.first_row + at.rows];
-    let per_row = Matrix::dense(at.rows, 1);
-    let mut unused = vec![0.0; at.rows];
-    for_each_row_with(
-        log_sum_exp,
-        per_row,
-        &mut unused,
-        #[inline(always)]
-        |r, out, _| {
-            let logits = row(logits, r);
-            let largest = max(logits);
-            out[0] = largest + sum_exp(logits, largest).ln();
-        },
-    );
+    log_sum_exp.par_iter_mut().with_min_len(rows_per_task(at.cols)).enumerate().for_each(|(r, out)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                let logits = row(logits, r);
+                let largest = max(logits);
+                *out = largest + sum_exp(logits, largest).ln();
+            },
+        );
+    });
     for (r, log_sum) in log_sum_exp.iter().enumerate() {
         for target in targets(rows, r) {
             logprobs[target] = row(logits, r)[rows.tokens[target] as usize] - log_sum;

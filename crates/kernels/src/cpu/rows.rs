@@ -46,26 +46,28 @@ pub(super) fn for_each_row(values: &mut [f32], at: Matrix, each: impl Fn(usize, 
     }
 }
 
-/// As [`for_each_row`], with one number of `per_row` for each row.
+/// As [`for_each_row`], with `width` numbers of `per_row` for each row.
 pub(super) fn for_each_row_with(
     values: &mut [f32],
     at: Matrix,
     per_row: &mut [f32],
-    each: impl Fn(usize, &mut [f32], &mut f32) + Send + Sync,
+    width: usize,
+    each: impl Fn(usize, &mut [f32], &mut [f32]) + Send + Sync,
 ) {
     if at.rows == 0 || at.cols == 0 {
         return;
     }
     assert!(at.cols <= at.stride || at.rows == 1, "rows of {at:?} overlap");
     let values = &mut values[at.offset..at.end()];
-    let per_row = &mut per_row[..at.rows];
+    let per_row = &mut per_row[..at.rows * width];
     let block = rows_per_task(at.cols);
     let task = |(index, (chunk, numbers)): (usize, (&mut [f32], &mut [f32]))| {
         vectorised(
             #[inline(always)]
             || {
-                for (r, (row, number)) in chunk.chunks_mut(at.stride).zip(numbers).enumerate() {
-                    each(index * block + r, &mut row[..at.cols], number);
+                let rows = chunk.chunks_mut(at.stride).zip(numbers.chunks_exact_mut(width));
+                for (r, (row, numbers)) in rows.enumerate() {
+                    each(index * block + r, &mut row[..at.cols], numbers);
                 }
             },
         );
@@ -75,7 +77,7 @@ pub(super) fn for_each_row_with(
     } else {
         values
             .par_chunks_mut(block * at.stride)
-            .zip(per_row.par_chunks_mut(block))
+            .zip(per_row.par_chunks_mut(block * width))
             .enumerate()
             .for_each(task);
     }

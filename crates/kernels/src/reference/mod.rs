@@ -182,13 +182,14 @@ impl Device for ReferenceDevice {
         mut y: Write<'_>,
         inverse_rms: &mut ReferenceBuffer,
     ) {
-        let width = x.at.cols;
-        for r in 0..x.at.rows {
-            let square: f64 = (0..width).map(|c| x.get(r, c).powi(2)).sum();
+        let width = weight.values.len();
+        let groups = x.at.cols / width;
+        for (r, group) in (0..x.at.rows).flat_map(|r| (0..groups).map(move |group| (r, group))) {
+            let square: f64 = (0..width).map(|c| x.get(r, group * width + c).powi(2)).sum();
             let inverse = 1.0 / (square / width as f64 + f64::from(epsilon)).sqrt();
-            inverse_rms.values[r] = inverse;
+            inverse_rms.values[r * groups + group] = inverse;
             for c in 0..width {
-                *y.cell(r, c) = x.get(r, c) * inverse * weight.values[c];
+                *y.cell(r, group * width + c) = x.get(r, group * width + c) * inverse * weight.values[c];
             }
         }
     }
@@ -202,18 +203,21 @@ impl Device for ReferenceDevice {
         mut d_x: Write<'_>,
         d_weight: Option<&mut ReferenceBuffer>,
     ) {
-        let width = x.at.cols;
-        for r in 0..x.at.rows {
-            let inverse = inverse_rms.values[r];
-            let sum: f64 = (0..width).map(|c| d_y.get(r, c) * weight.values[c] * x.get(r, c)).sum();
-            for c in 0..width {
+        let width = weight.values.len();
+        let groups = x.at.cols / width;
+        for (r, group) in (0..x.at.rows).flat_map(|r| (0..groups).map(move |group| (r, group))) {
+            let inverse = inverse_rms.values[r * groups + group];
+            let columns = || (0..width).map(|c| (c, group * width + c));
+            let sum: f64 = columns().map(|(w, c)| d_y.get(r, c) * weight.values[w] * x.get(r, c)).sum();
+            for (w, c) in columns() {
                 let through_rms = x.get(r, c) * inverse.powi(3) * sum / width as f64;
-                *d_x.cell(r, c) += d_y.get(r, c) * weight.values[c] * inverse - through_rms;
+                *d_x.cell(r, c) += d_y.get(r, c) * weight.values[w] * inverse - through_rms;
             }
         }
         if let Some(d_weight) = d_weight {
             for (r, c) in cells(x.at) {
-                d_weight.values[c] += d_y.get(r, c) * x.get(r, c) * inverse_rms.values[r];
+                let inverse = inverse_rms.values[r * groups + c / width];
+                d_weight.values[c % width] += d_y.get(r, c) * x.get(r, c) * inverse;
             }
         }
     }
