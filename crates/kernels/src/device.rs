@@ -287,6 +287,34 @@ pub trait Device: Clone + Send + Sync + 'static {
     /// `d_bias += ` the sum of the rows of `d_y`.
     fn add_bias_backward(&self, d_y: View<'_, Self::Buffer>, d_bias: &mut Self::Buffer);
 
+    /// `norms[r]` = the 2-norm of row `r`.
+    fn row_norms(&self, x: View<'_, Self::Buffer>, norms: &mut Self::Buffer);
+    /// `x[r] *= numerators[r] / denominators[r]` for every row.
+    fn scale_rows(
+        &self,
+        numerators: &Self::Buffer,
+        denominators: &Self::Buffer,
+        x: ViewMut<'_, Self::Buffer>,
+    );
+    /// `y[:, c] = beta * y[:, c] + x[:, c] * numerators[c] / denominators[c]`.
+    fn scale_columns(
+        &self,
+        numerators: &Self::Buffer,
+        denominators: &Self::Buffer,
+        x: View<'_, Self::Buffer>,
+        beta: f32,
+        y: ViewMut<'_, Self::Buffer>,
+    );
+    /// `d_numerators[c] += sum(x[:, c] * d_y[:, c]) / denominators[c]`: the gradient of [`Device::scale_columns`], whose
+    /// denominators count as constant.
+    fn scale_columns_backward(
+        &self,
+        denominators: &Self::Buffer,
+        x: View<'_, Self::Buffer>,
+        d_y: View<'_, Self::Buffer>,
+        d_numerators: &mut Self::Buffer,
+    );
+
     /// Turns the heads of each row in place by the angles of its position (Su et al., 2021).
     ///
     /// # Shapes
@@ -352,6 +380,11 @@ pub trait Device: Clone + Send + Sync + 'static {
         gate: Matrix,
         up: Matrix,
     );
+
+    /// Replaces every element by its hyperbolic tangent.
+    fn tanh(&self, x: &mut Self::Buffer);
+    /// Replaces the gradient of [`Device::tanh`]'s output `y` by that of its input.
+    fn tanh_backward(&self, y: &Self::Buffer, d_y: &mut Self::Buffer);
 
     /// `out = beta * out + mask * x / (1 - rate)`, the mask drawn from `seed` and the element's place: the same call on
     /// a gradient is the backward pass.

@@ -181,6 +181,35 @@ fn swiglu() {
 }
 
 #[test]
+fn scale_columns() {
+    let at = Matrix::dense(4, 3);
+    let (d_y, x, denominators) = (normal64(1, 12), buffer(&normal64(2, 12)), buffer(&[1.5, 2.0, 0.7]));
+    let loss = |numerators: &[Vec<f64>]| {
+        let mut y = DEVICE.zeros(12);
+        let to = ViewMut::new(&mut y, at);
+        DEVICE.scale_columns(&buffer(&numerators[0]), &denominators, View::new(&x, at), 0.0, to);
+        dot(&y, &d_y)
+    };
+    let (mut gradient, d_y) = (DEVICE.zeros(3), buffer(&d_y));
+    DEVICE.scale_columns_backward(&denominators, View::new(&x, at), View::new(&d_y, at), &mut gradient);
+    check_gradients("scale_columns", &[normal64(3, 3)], loss, &[gradient.values]);
+}
+
+#[test]
+fn tanh() {
+    let d_y = normal64(1, 12);
+    let run = |values: &[f64]| {
+        let mut y = buffer(values);
+        DEVICE.tanh(&mut y);
+        y
+    };
+    let x = normal64(2, 12);
+    let mut gradient = buffer(&d_y);
+    DEVICE.tanh_backward(&run(&x), &mut gradient);
+    check_gradients("tanh", &[x], |x| dot(&run(&x[0]), &d_y), &[gradient.values]);
+}
+
+#[test]
 fn dropout() {
     let at = Matrix::dense(20, 10);
     let d_y = normal64(1, 200);

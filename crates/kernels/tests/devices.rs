@@ -96,7 +96,10 @@ impl Case for Pointwise {
         device.copy(View::new(&x, at), ViewMut::new(&mut copied, up));
         device.fill(&mut copied, 1, 5, 7.0);
         let squares = device.sum_of_squares(&y) as f32;
-        let buffers = [&y, &gate_up, &d_bias, &dropped, &copied].map(|buffer| read(device, buffer));
+        let mut turned = device.upload(&normal(6, rows * cols));
+        device.tanh(&mut turned);
+        device.tanh_backward(&y, &mut turned);
+        let buffers = [&y, &gate_up, &d_bias, &dropped, &copied, &turned].map(|buffer| read(device, buffer));
         buffers.into_iter().chain([vec![squares]]).collect()
     }
 }
@@ -147,8 +150,29 @@ impl Case for Norm {
     }
 }
 
+struct Columns;
+
+impl Case for Columns {
+    fn run<D: Device>(&self, device: &D) -> Vec<Vec<f32>> {
+        let (rows, cols) = (701, 90);
+        let at = Matrix::dense(rows, cols + 4).columns(3, cols);
+        let [x, mut y] = [1, 2].map(|seed| device.upload(&normal(seed, at.end())));
+        let numerators = device.upload(&normal(3, cols));
+        let mut denominators = device.zeros(cols);
+        let weight = device.upload(&normal(4, cols * 33));
+        device.row_norms(View::new(&weight, Matrix::dense(cols, 33)), &mut denominators);
+        device.scale_columns(&numerators, &denominators, View::new(&x, at), 0.5, ViewMut::new(&mut y, at));
+        let mut d_numerators = device.upload(&normal(5, cols));
+        device.scale_rows(&numerators, &denominators, ViewMut::new(&mut y, at.rows(5, cols)));
+        let (x, d_y) = (View::new(&x, at), View::new(&y, at));
+        device.scale_columns_backward(&denominators, x, d_y, &mut d_numerators);
+        [&denominators, &y, &d_numerators].map(|buffer| read(device, buffer)).to_vec()
+    }
+}
+
 #[test]
 fn pointwise_rows_and_norm() {
+    compare("columns", &Columns);
     compare("pointwise", &Pointwise);
     compare("rows", &Rows);
     compare("norm", &Norm(500, 1, 100));

@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             lora_alpha: 16.0,
             lora_dropout: 0.0,
             target_modules: TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]),
+            ..Default::default()
         }),
         _ => TrainMethod::Full,
     };

@@ -10,10 +10,12 @@ use toolsmith_kernels::{CounterRng, Device, Matrix, View, ViewMut};
 use crate::block::{Block, BlockContext, CacheRows};
 use crate::cache::KeyValueCache;
 use crate::linear::{Linear, Pass};
+use crate::names::{Names, Part};
 use crate::parameter::Tensor;
+use crate::prefix_tuning::PrefixAdapter;
 use crate::weights::{self, WeightFiles};
-use crate::workspace::{Purpose, Workspace};
-use crate::{DecoderConfig, MlpLayout, ModelError, WeightType, adapter};
+use crate::workspace::{AdapterShape, Purpose, Workspace, WorkspaceShape};
+use crate::{AdapterConfig, DecoderConfig, ModelError, Projections, WeightType, adapter};
 
 /// A decoder on a device.
 pub struct Decoder<D: Device> {
@@ -26,7 +28,9 @@ pub struct Decoder<D: Device> {
     /// `[vocabulary, hidden]`; `None` where the embedding serves.
     pub(crate) head: Option<Tensor<D>>,
     /// The attached adapter's settings.
-    pub(crate) adapter: Option<crate::LoraConfig>,
+    pub(crate) adapter: Option<AdapterConfig>,
+    /// Keys and values before all tokens, where the adapter is a prefix.
+    pub(crate) prefix: Option<PrefixAdapter<D>>,
 }
 
 /// What a forward pass reads, on the device.
@@ -46,15 +50,16 @@ impl<D: Device> Decoder<D> {
     pub fn load(dir: &Path, device: D) -> Result<Self, ModelError> {
         let config = DecoderConfig::from_json(&weights::read_json(&dir.join("config.json"))?)?;
         let files = WeightFiles::open(dir)?;
-        let tied = config.tie_word_embeddings;
+        let unused_head = config.tie_word_embeddings.then(|| Names::of(config.family).head());
         let decoder = Self::build(config, device, |device: &D, name: &str, shape: &[usize]| {
             Ok(device.upload(&files.tensor(name, shape)?))
         })?;
         let known: Vec<&str> = decoder.tensors().map(|tensor| tensor.name.as_str()).collect();
+        // Tables of angles that older checkpoints carry; they follow from the config.
+        let angles =
+            |name: &str| name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_pos_emb.inv_freq");
         files.refuse_unknown(|name| {
-            known.contains(&name)
-                || (tied && name == "lm_head.weight")
-                || name.ends_with("rotary_emb.inv_freq")
+            known.contains(&name) || unused_head.as_deref() == Some(name) || angles(name)
         })?;
         Ok(decoder)
     }
@@ -97,39 +102,62 @@ impl<D: Device> Decoder<D> {
             let value = weight(&device, &name, &shape)?;
             Ok(Tensor { name, shape, value, grad: None })
         };
-        let embedding = tensor("model.embed_tokens.weight".to_owned(), vec![config.vocab_size, hidden])?;
+        let names = Names::of(config.family);
+        let embedding = tensor(names.embedding(), vec![config.vocab_size, hidden])?;
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for index in 0..config.num_hidden_layers {
-            let mut linear = |name: &str, in_features: usize, out_features: usize, bias: bool| {
-                let name = format!("model.layers.{index}.{name}");
+            let mut linear = |part: Part, in_features: usize, out_features: usize, bias: bool| {
+                let name = names.in_block(index, part);
                 let weight = tensor(format!("{name}.weight"), vec![out_features, in_features])?;
                 let bias = bias.then(|| tensor(format!("{name}.bias"), vec![out_features])).transpose()?;
                 Ok(Linear { name, in_features, out_features, weight, bias, adapter: None })
             };
-            let qkv = vec![
-                linear("self_attn.q_proj", hidden, query, config.qkv_bias)?,
-                linear("self_attn.k_proj", hidden, key, config.qkv_bias)?,
-                linear("self_attn.v_proj", hidden, key, config.qkv_bias)?,
-            ];
-            let output = linear("self_attn.o_proj", query, hidden, config.output_bias)?;
-            let gate_up = match config.mlp_layout {
-                MlpLayout::Separate => vec![
-                    linear("mlp.gate_proj", hidden, inner, config.mlp_bias)?,
-                    linear("mlp.up_proj", hidden, inner, config.mlp_bias)?,
+            let qkv = match config.qkv_projections {
+                Projections::Separate => vec![
+                    linear(Part::Query, hidden, query, config.qkv_bias)?,
+                    linear(Part::Key, hidden, key, config.qkv_bias)?,
+                    linear(Part::Value, hidden, key, config.qkv_bias)?,
                 ],
-                MlpLayout::Fused => vec![linear("mlp.gate_up_proj", hidden, 2 * inner, config.mlp_bias)?],
+                Projections::Fused => {
+                    vec![linear(Part::QueryKeyValue, hidden, config.qkv_size(), config.qkv_bias)?]
+                }
             };
-            let down = linear("mlp.down_proj", inner, hidden, config.mlp_bias)?;
-            let mut norm = |name: &str| tensor(format!("model.layers.{index}.{name}.weight"), vec![hidden]);
-            let (input_norm, middle_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
-            blocks.push(Block { input_norm, qkv, output, middle_norm, gate_up, down });
+            let output = linear(Part::Output, query, hidden, config.output_bias)?;
+            let gate_up = match config.gate_up_projections {
+                Projections::Separate => vec![
+                    linear(Part::Gate, hidden, inner, config.mlp_bias)?,
+                    linear(Part::Up, hidden, inner, config.mlp_bias)?,
+                ],
+                Projections::Fused => vec![linear(Part::GateUp, hidden, 2 * inner, config.mlp_bias)?],
+            };
+            let down = linear(Part::Down, inner, hidden, config.mlp_bias)?;
+            let mut norm = |part: Part, width: usize| {
+                tensor(format!("{}.weight", names.in_block(index, part)), vec![width])
+            };
+            let input_norm = norm(Part::InputNorm, hidden)?;
+            let middle_norm = norm(Part::MiddleNorm, hidden)?;
+            let mut both = |wanted: bool, first: Part, second: Part, width: usize| {
+                wanted.then(|| Ok([norm(first, width)?, norm(second, width)?])).transpose()
+            };
+            let head_norms = both(config.qk_norm, Part::QueryNorm, Part::KeyNorm, config.head_dim)?;
+            let sandwich_norms =
+                both(config.sandwich_norms, Part::AttentionOutputNorm, Part::MlpOutputNorm, hidden)?;
+            blocks.push(Block {
+                index,
+                input_norm,
+                qkv,
+                head_norms,
+                output,
+                middle_norm,
+                gate_up,
+                down,
+                sandwich_norms,
+            });
         }
-        let norm = tensor("model.norm.weight".to_owned(), vec![hidden])?;
+        let norm = tensor(names.norm(), vec![hidden])?;
         let untied = !config.tie_word_embeddings;
-        let head = untied
-            .then(|| tensor("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]))
-            .transpose()?;
-        Ok(Self { device, config, embedding, blocks, norm, head, adapter: None })
+        let head = untied.then(|| tensor(names.head(), vec![config.vocab_size, hidden])).transpose()?;
+        Ok(Self { device, config, embedding, blocks, norm, head, adapter: None, prefix: None })
     }
 
     /// Writes config.json as it was given (its dtype changed) and model.safetensors.
@@ -145,7 +173,8 @@ impl<D: Device> Decoder<D> {
             });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::write(dir))?;
-        weights::write(&dir.join("model.safetensors"), &self.device, self.tensors(), dtype)?;
+        let tensors = self.tensors().map(|tensor| (tensor.name.clone(), tensor));
+        weights::write(&dir.join("model.safetensors"), &self.device, tensors, dtype)?;
         let mut json = self.config.json.clone();
         if let Some(object) = json.as_object_mut() {
             let key = if object.contains_key("dtype") { "dtype" } else { "torch_dtype" };
@@ -163,11 +192,22 @@ impl<D: Device> Decoder<D> {
     }
 
     /// Adds the attached adapter into the weights; what the model computes stays the same.
-    pub fn merge_adapter(&mut self) {
+    ///
+    /// # Errors
+    /// A prefix, which no weight can hold.
+    pub fn merge_adapter(&mut self) -> Result<(), ModelError> {
+        if self.prefix.is_some() {
+            return Err(ModelError::Adapter {
+                key: "peft_type".to_owned(),
+                detail: "a prefix (P-Tuning v2) adds keys and values, which no weight can hold; serve it as an adapter"
+                    .to_owned(),
+            });
+        }
         for linear in self.blocks.iter_mut().flat_map(Block::linears_mut) {
             linear.merge(&self.device);
         }
         self.adapter = None;
+        Ok(())
     }
 
     /// What it looks like.
@@ -197,23 +237,65 @@ impl<D: Device> Decoder<D> {
             .chain(self.head.as_mut())
     }
 
-    /// Rank of the attached adapter, 0 without one.
-    pub(crate) fn rank(&self) -> usize {
-        self.adapter.as_ref().map_or(0, |adapter| adapter.r)
+    /// Buffers for passes of this kind.
+    pub(crate) fn workspace(&self, purpose: Purpose) -> Workspace<D> {
+        let mut adapters: Vec<AdapterShape> = Vec::new();
+        for block in &self.blocks {
+            adapters.resize(block.linears().count(), AdapterShape::default());
+            for (shape, linear) in adapters.iter_mut().zip(block.linears()) {
+                let found = linear.adapter_shape();
+                shape.rank = shape.rank.max(found.rank);
+                shape.scaled = shape.scaled.max(found.scaled);
+            }
+        }
+        let shape = WorkspaceShape { purpose, adapters, prefix: self.prefix_rows() };
+        Workspace::new(&self.device, &self.config, shape)
     }
 
-    /// Buffers for generation and scoring.
-    pub(crate) fn inference_workspace(&self) -> Workspace<D> {
-        Workspace::new(&self.device, &self.config, Purpose::Inference { rank: self.rank() })
+    /// Brings what is computed from trained weights up to date with them.
+    pub(crate) fn refresh(&mut self) {
+        let device = self.device.clone();
+        self.blocks.iter_mut().flat_map(Block::linears_mut).for_each(|linear| linear.refresh(&device));
+        self.project_prefix();
     }
 
-    pub(crate) fn context<'a>(
-        &'a self,
-        inputs: &'a PassInputs<D>,
-        rope: &'a crate::rope::RopeTable<D>,
-    ) -> BlockContext<'a, D> {
-        let pass = Pass { device: &self.device, tokens: inputs.tokens, dropout_seed: inputs.dropout_seed };
-        BlockContext { pass, config: &self.config, spans: &inputs.spans, positions: &inputs.positions, rope }
+    /// Computes a prefix's keys and values from what is trained.
+    pub(crate) fn project_prefix(&mut self) {
+        if let Some(prefix) = &mut self.prefix {
+            prefix.project(&self.device);
+        }
+    }
+
+    /// The head's name, whether or not it has its own weights.
+    pub(crate) fn head_name(&self) -> String {
+        Names::of(self.config.family).head()
+    }
+
+    /// Gives the head its own copy of weights that it shared with the embedding.
+    pub(crate) fn untie(&mut self) {
+        if self.head.is_some() {
+            return;
+        }
+        let Tensor { shape, value, .. } = &self.embedding;
+        let at = Matrix::dense(shape[0], shape[1]);
+        let mut copy = self.device.zeros(at.end());
+        self.device.copy(View::new(value, at), ViewMut::new(&mut copy, at));
+        let shape = shape.clone();
+        self.head = Some(Tensor { name: self.head_name(), shape, value: copy, grad: None });
+        self.config.tie_word_embeddings = false;
+        if let Some(json) = self.config.json.as_object_mut() {
+            json.insert("tie_word_embeddings".to_owned(), false.into());
+        }
+    }
+
+    /// Rows of the attached prefix, 0 without one.
+    pub(crate) fn prefix_rows(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.config.num_virtual_tokens)
+    }
+
+    /// Position of a sample's first token.
+    pub(crate) fn first_position(&self) -> usize {
+        self.prefix.as_ref().map_or(0, |prefix| prefix.config.first_position())
     }
 
     /// Runs all blocks; the result lies in `workspace.hidden` at the returned index.
@@ -225,7 +307,16 @@ impl<D: Device> Decoder<D> {
     ) -> usize {
         let config = &self.config;
         let Workspace { hidden, blocks, scratch, rope, .. } = workspace;
-        let context = self.context(inputs, rope);
+        // A cache holds the prefix already.
+        let prefix = self.prefix.as_ref().filter(|_| cache.is_none());
+        let context = BlockContext {
+            pass: Pass { device: &self.device, tokens: inputs.tokens, dropout_seed: inputs.dropout_seed },
+            config,
+            spans: &inputs.spans,
+            positions: &inputs.positions,
+            rope,
+            prefix: prefix.map(PrefixAdapter::keys),
+        };
         let table = View::new(&self.embedding.value, Matrix::dense(config.vocab_size, config.hidden_size));
         let stream = Matrix::dense(inputs.tokens, config.hidden_size);
         self.device.gather_rows(table, &inputs.ids, ViewMut::new(&mut hidden[0], stream));
@@ -245,7 +336,7 @@ impl<D: Device> Decoder<D> {
 }
 
 /// Two elements of a slice, the first to read and the second to write.
-fn two<T>(items: &mut [T], read: usize, write: usize) -> (&T, &mut T) {
+pub(crate) fn two<T>(items: &mut [T], read: usize, write: usize) -> (&T, &mut T) {
     debug_assert_ne!(read, write);
     if read < write {
         let (left, right) = items.split_at_mut(write);

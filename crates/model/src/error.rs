@@ -114,6 +114,9 @@ pub enum ModelError {
     /// A prompt or option of generation that cannot be used.
     #[error("generation: {0}")]
     Generation(String),
+    /// Patterns of frozen weights that make no sense.
+    #[error("freeze: {0}")]
+    Freeze(String),
 }
 
 impl ModelError {

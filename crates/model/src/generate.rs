@@ -7,8 +7,9 @@ use toolsmith_kernels::{CounterRng, Device, Matrix, QuerySpan, Transpose, View, 
 use crate::cache::{KeyValueCache, OwnRows, push_range, push_row};
 use crate::decoder::PassInputs;
 use crate::prefix::{PrefixNode, prefix_tree};
+use crate::prefix_tuning::PrefixAdapter;
 use crate::sampling::choose;
-use crate::workspace::Workspace;
+use crate::workspace::{Purpose, Workspace};
 use crate::{Decoder, ModelError};
 
 /// Most prompt tokens that run at a time: enough to fill the products, little enough to keep the buffers small.
@@ -105,7 +106,7 @@ pub fn generate<D: Device>(
     check_prompts(prompts, decoder.config.vocab_size)?;
     let mut generator = Generator {
         decoder,
-        workspace: decoder.inference_workspace(),
+        workspace: decoder.workspace(Purpose::Inference),
         cache: KeyValueCache::new(&decoder.device, &decoder.config),
     };
     let mut sequences: Vec<Sequence<'_>> = prompts.iter().map(|prompt| Sequence::new(prompt)).collect();
@@ -223,6 +224,7 @@ impl<D: Device> Generator<'_, D> {
     ) -> Result<(), ModelError> {
         let (nodes, ends) = prefix_tree(prompts);
         let total = nodes.iter().map(|node| node.end - node.start).sum();
+        let root = self.cache_prefix();
         let mut next_row = self.cache.take(&self.decoder.device, total);
         // Cache rows of everything up to and with each node.
         let mut paths: Vec<Vec<(usize, usize)>> = Vec::with_capacity(nodes.len());
@@ -232,7 +234,7 @@ impl<D: Device> Generator<'_, D> {
         }
         let mut step = Step::default();
         for (index, &PrefixNode { parent, prompt, start, end }) in nodes.iter().enumerate() {
-            let mut path = parent.map_or_else(Vec::new, |parent| paths[parent].clone());
+            let mut path = parent.map_or_else(|| root.clone(), |parent| paths[parent].clone());
             let mut from = start;
             while from < end {
                 let len = (end - from).min(PREFILL_TOKENS - step.ids.len());
@@ -257,6 +259,20 @@ impl<D: Device> Generator<'_, D> {
             paths.push(path);
         }
         self.run(step, sequences, accept)
+    }
+
+    /// Brings a trained prefix into the cache; its rows.
+    fn cache_prefix(&mut self) -> Vec<(usize, usize)> {
+        let Self { decoder: Decoder { device, config, prefix, blocks, .. }, cache, .. } = self;
+        let Some(prefix) = prefix.as_ref().map(PrefixAdapter::keys) else { return Vec::new() };
+        let start = cache.take(device, prefix.rows);
+        let at = Matrix::dense(cache.capacity, config.key_value_size()).rows(start, prefix.rows);
+        for (block, (keys, values)) in blocks.iter().zip(&mut cache.blocks) {
+            let [k, v] = prefix.of_block(block.index, config.key_value_size());
+            device.copy(View::new(prefix.values, k), ViewMut::new(keys, at));
+            device.copy(View::new(prefix.values, v), ViewMut::new(values, at));
+        }
+        vec![(start, prefix.rows)]
     }
 
     /// Writes one more token of each active sequence.
@@ -294,15 +310,17 @@ impl<D: Device> Generator<'_, D> {
         }
         let Self { decoder, workspace, cache } = self;
         let Decoder { device, config, .. } = decoder;
-        let positions = step.positions.iter().max().map_or(0, |&last| last as usize + 1);
+        let first = decoder.first_position() as u32;
+        let positions: Vec<u32> = step.positions.iter().map(|position| position + first).collect();
+        let reach = positions.iter().max().map_or(0, |&last| last as usize + 1);
         // One row of logits serves all sequences that end there.
         let mut rows: Vec<u32> = step.wanted.iter().map(|&(row, _)| row).collect();
         rows.dedup();
-        workspace.fit(device, config, step.ids.len(), rows.len(), positions);
+        workspace.fit(device, config, step.ids.len(), rows.len(), reach);
         let inputs = PassInputs {
             tokens: step.ids.len(),
             ids: device.upload_ids(&step.ids),
-            positions: device.upload_ids(&step.positions),
+            positions: device.upload_ids(&positions),
             spans: device.upload_spans(&step.spans),
             dropout_seed: None,
         };

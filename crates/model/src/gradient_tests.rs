@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use toolsmith_kernels::{ReferenceDevice, Segment, TokenTree};
 
 use crate::{
-    Decoder, DecoderConfig, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod,
-    TrainableModel,
+    Decoder, DecoderConfig, LoraConfig, PrefixConfig, PrefixPositions, Target, TargetModules, TokenBatch,
+    TokenWeights, TrainMethod, TrainableModel,
 };
 
 const STEP: f64 = 1e-5;
@@ -80,7 +80,7 @@ fn check(name: &str, mut model: TrainableModel<ReferenceDevice>, expected_parame
     model.forward_backward(&batch, TokenWeights::Fixed(&WEIGHTS)).unwrap();
     model.set_dropout_counter(counter);
     let gradients: Vec<(String, Vec<f64>)> =
-        model.parameters_mut().into_iter().map(|p| (p.name.to_owned(), p.grad.values.clone())).collect();
+        model.parameters_mut().into_iter().map(|p| (p.name.into_owned(), p.grad.values.clone())).collect();
     assert_eq!(gradients.len(), expected_parameters, "{name}");
     for (which, (tensor, gradient)) in gradients.iter().enumerate() {
         let scale = gradient.iter().fold(1e-3f64, |a, b| a.max(b.abs()));
@@ -109,12 +109,57 @@ fn full_gradients_of_every_family() {
     check("qwen2", model(qwen2, TrainMethod::Full), 1 + 2 * (2 + 7 + 3) + 1);
     let glm = json!({"model_type": "glm", "attention_bias": true});
     check("glm", model(glm, TrainMethod::Full), 1 + 2 * (2 + 6 + 3) + 2);
+    let qwen3 = json!({"model_type": "qwen3", "tie_word_embeddings": true});
+    check("qwen3", model(qwen3, TrainMethod::Full), 1 + 2 * (4 + 7) + 1);
+    let glm4 = json!({"model_type": "glm4", "attention_bias": true});
+    check("glm4", model(glm4, TrainMethod::Full), 1 + 2 * (4 + 6 + 3) + 2);
+    check("chatglm", model(chatglm(), TrainMethod::Full), 1 + 2 * (2 + 4 + 1) + 2);
+}
+
+fn chatglm() -> Value {
+    json!({
+        "model_type": "chatglm", "padded_vocab_size": 11, "ffn_hidden_size": 10, "num_layers": 2, "kv_channels": 4,
+        "multi_query_attention": true, "multi_query_group_num": 2, "add_qkv_bias": true
+    })
+}
+
+#[test]
+fn gradients_of_parts_and_prefixes() {
+    let qwen3 = || json!({"model_type": "qwen3", "tie_word_embeddings": true});
+    let except =
+        |patterns: &[&str]| TrainMethod::FullExcept(patterns.iter().map(|&p| p.to_owned()).collect());
+    check("no embedding, no first layer", model(qwen3(), except(&["model.embed*", "*layers.0.*"])), 11 + 1);
+    check("heads' norms", model(qwen3(), except(&["*_proj*", "*layernorm*", "model.norm*", "*embed*"])), 4);
+    let prefix = |encoder_hidden_size, positions| {
+        TrainMethod::Prefix(PrefixConfig { num_virtual_tokens: 3, encoder_hidden_size, positions })
+    };
+    for positions in [PrefixPositions::AfterPrefix, PrefixPositions::FromZero] {
+        check("prefix", model(qwen3(), prefix(None, positions)), 1);
+        check("projected prefix", model(chatglm(), prefix(Some(5), positions)), 5);
+    }
+    let lora = LoraConfig {
+        r: 2,
+        use_rslora: true,
+        target_modules: TargetModules::Names(vec!["q_proj".to_owned()]),
+        modules_to_save: vec!["lm_head".to_owned(), "0.input_layernorm".to_owned()],
+        ..Default::default()
+    };
+    let dora = LoraConfig { r: 2, use_dora: true, ..Default::default() };
+    // The differences keep the norms of the pass before, as the definition does.
+    check("directions and magnitudes", model(chatglm(), TrainMethod::Lora(dora)), 2 * 4 * 3);
+    check("rank-stabilised, with whole modules", model(qwen3(), TrainMethod::Lora(lora)), 2 * 2 + 2);
 }
 
 #[test]
 fn adapter_gradients_with_dropout() {
     let lora = |target_modules, lora_dropout| {
-        TrainMethod::Lora(LoraConfig { r: 2, lora_alpha: 3.0, lora_dropout, target_modules })
+        TrainMethod::Lora(LoraConfig {
+            r: 2,
+            lora_alpha: 3.0,
+            lora_dropout,
+            target_modules,
+            ..Default::default()
+        })
     };
     let names = |names: &[&str]| TargetModules::Names(names.iter().map(|&name| name.to_owned()).collect());
     let qwen2 = || json!({"model_type": "qwen2", "tie_word_embeddings": true});

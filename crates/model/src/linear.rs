@@ -6,8 +6,9 @@
 use toolsmith_kernels::{Device, Matrix, Transpose, View, ViewMut};
 
 use crate::parameter::{Parameter, Tensor};
+use crate::workspace::AdapterShape;
 
-/// `y = x · Wᵀ + b`, and with an adapter `+ scale * dropout(x) · Aᵀ · Bᵀ` (Hu et al., 2021).
+/// `y = x · Wᵀ + b`, and with an adapter `+ scale * dropout(x) · Aᵀ · Bᵀ` (Hu et al., 2021), its columns perhaps scaled.
 pub(crate) struct Linear<D: Device> {
     /// Name in the checkpoint, without `.weight`.
     pub(crate) name: String,
@@ -26,12 +27,31 @@ pub(crate) struct LoraWeights<D: Device> {
     pub(crate) a: Tensor<D>,
     /// `[out, r]`.
     pub(crate) b: Tensor<D>,
+    /// Trained lengths of each output's weights, where those are apart from their direction (DoRA).
+    pub(crate) magnitude: Option<Magnitude<D>>,
     pub(crate) rank: usize,
-    /// `lora_alpha / r`.
+    /// What the product of the factors is multiplied by.
     pub(crate) scale: f32,
     pub(crate) dropout: f32,
     /// Number of this adapter in its model: no two share a dropout mask.
     pub(crate) index: u64,
+}
+
+/// `y = (x · (W + scale * B · A)ᵀ) * magnitude / norm`, the norm of each row of that sum counting as constant
+/// (Liu et al., 2024, §4.3).
+pub(crate) struct Magnitude<D: Device> {
+    /// `[out]`
+    pub(crate) lengths: Tensor<D>,
+    /// `[out]`, of the weights as they were at [`Linear::refresh`].
+    pub(crate) norms: D::Buffer,
+}
+
+/// What an adapter keeps from its forward to its backward pass.
+pub(crate) struct AdapterActivations<D: Device> {
+    /// `dropout(x) · Aᵀ`: `[tokens, r]`
+    pub(crate) low: D::Buffer,
+    /// The output before its columns are scaled, for an adapter with magnitudes: `[tokens, out]`
+    pub(crate) unscaled: D::Buffer,
 }
 
 /// What the layers of a pass share: the device, the number of tokens and the dropout of this pass.
@@ -55,6 +75,8 @@ pub(crate) struct LoraScratch<D: Device> {
     pub(crate) wide: D::Buffer,
     /// `[tokens, rank]`
     pub(crate) narrow: D::Buffer,
+    /// `[tokens, widest output]`, for adapters with magnitudes.
+    pub(crate) scaled: D::Buffer,
 }
 
 impl<D: Device> Linear<D> {
@@ -62,11 +84,38 @@ impl<D: Device> Linear<D> {
         Matrix::dense(self.out_features, self.in_features)
     }
 
-    /// `y = beta * y + layer(x)`; `low` receives `dropout(x) · Aᵀ`, which the backward pass reads.
+    /// `y = beta * y + layer(x)`; `kept` receives what the backward pass reads.
     ///
     /// # Shapes
-    /// `x`: `[tokens, in]`; `y`: `[tokens, out]`; `low`: `[tokens, r]`.
+    /// `x`: `[tokens, in]`; `y`: `[tokens, out]`.
     pub(crate) fn forward(
+        &self,
+        pass: &Pass<'_, D>,
+        x: View<'_, D::Buffer>,
+        beta: f32,
+        y: ViewMut<'_, D::Buffer>,
+        kept: &mut AdapterActivations<D>,
+        scratch: &mut LoraScratch<D>,
+    ) {
+        let (device, y_at) = (pass.device, y.at);
+        let y = y.buffer;
+        match self.adapter.as_ref().and_then(|lora| lora.magnitude.as_ref()) {
+            None => self.directions(pass, x, beta, ViewMut::new(y, y_at), &mut kept.low, scratch),
+            Some(Magnitude { lengths, norms }) => {
+                let at = Matrix::dense(pass.tokens, self.out_features);
+                let to = ViewMut::new(&mut kept.unscaled, at);
+                self.directions(pass, x, 0.0, to, &mut kept.low, scratch);
+                let unscaled = View::new(&kept.unscaled, at);
+                device.scale_columns(&lengths.value, norms, unscaled, beta, ViewMut::new(y, y_at));
+            }
+        }
+        if let Some(bias) = &self.bias {
+            device.add_bias(&bias.value, ViewMut::new(y, y_at));
+        }
+    }
+
+    /// `y = beta * y + x · Wᵀ + scale * dropout(x) · Aᵀ · Bᵀ`.
+    fn directions(
         &self,
         pass: &Pass<'_, D>,
         x: View<'_, D::Buffer>,
@@ -78,23 +127,36 @@ impl<D: Device> Linear<D> {
         let (device, y_at) = (pass.device, y.at);
         let weight = View::new(&self.weight.value, self.weight_at());
         device.matmul(1.0, x, Transpose::No, weight, Transpose::Yes, beta, ViewMut::new(y.buffer, y_at));
-        if let Some(bias) = &self.bias {
-            device.add_bias(&bias.value, ViewMut::new(y.buffer, y_at));
-        }
         let Some(lora) = &self.adapter else { return };
         let x = lora.dropped(pass, x, &mut scratch.wide);
         let low_at = Matrix::dense(pass.tokens, lora.rank);
         let (a, b) = lora.views();
         device.matmul(1.0, x, Transpose::No, a, Transpose::Yes, 0.0, ViewMut::new(low, low_at));
-        device.matmul(
-            lora.scale,
-            View::new(low, low_at),
-            Transpose::No,
-            b,
-            Transpose::Yes,
-            1.0,
-            ViewMut::new(y.buffer, y_at),
-        );
+        let (low, y) = (View::new(low, low_at), ViewMut::new(y.buffer, y_at));
+        device.matmul(lora.scale, low, Transpose::No, b, Transpose::Yes, 1.0, y);
+    }
+
+    /// What its adapter needs in a pass.
+    pub(crate) fn adapter_shape(&self) -> AdapterShape {
+        self.adapter.as_ref().map_or_else(AdapterShape::default, |lora| AdapterShape {
+            rank: lora.rank,
+            scaled: if lora.magnitude.is_some() { self.out_features } else { 0 },
+        })
+    }
+
+    /// Measures again how long the rows of `W + scale * B · A` are.
+    pub(crate) fn refresh(&mut self, device: &D) {
+        let at = self.weight_at();
+        let Some(lora) = &mut self.adapter else { return };
+        let (a, b) = lora.views();
+        let Some(Magnitude { norms, .. }) = &lora.magnitude else { return };
+        let (mut sum, mut measured) = (device.zeros(at.end()), device.zeros(device.len(norms)));
+        device.copy(View::new(&self.weight.value, at), ViewMut::new(&mut sum, at));
+        device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, ViewMut::new(&mut sum, at));
+        device.row_norms(View::new(&sum, at), &mut measured);
+        if let Some(magnitude) = &mut lora.magnitude {
+            magnitude.norms = measured;
+        }
     }
 
     /// Whether the backward pass reads the layer's input.
@@ -109,15 +171,27 @@ impl<D: Device> Linear<D> {
         x: View<'_, D::Buffer>,
         d_y: View<'_, D::Buffer>,
         d_x: Option<(f32, ViewMut<'_, D::Buffer>)>,
-        low: &D::Buffer,
+        kept: &AdapterActivations<D>,
         scratch: &mut LoraScratch<D>,
     ) {
         let (device, weight_at) = (pass.device, self.weight_at());
-        if let Some(grad) = &mut self.weight.grad {
-            device.matmul(1.0, d_y, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, weight_at));
-        }
         if let Some(grad) = self.bias.as_mut().and_then(|bias| bias.grad.as_mut()) {
             device.add_bias_backward(d_y, grad);
+        }
+        let LoraScratch { wide, narrow, scaled } = scratch;
+        let mut d_y = d_y;
+        if let Some(Magnitude { lengths, norms }) =
+            self.adapter.as_mut().and_then(|lora| lora.magnitude.as_mut())
+        {
+            let at = Matrix::dense(pass.tokens, self.out_features);
+            if let Some(grad) = &mut lengths.grad {
+                device.scale_columns_backward(norms, View::new(&kept.unscaled, at), d_y, grad);
+            }
+            device.scale_columns(&lengths.value, norms, d_y, 0.0, ViewMut::new(scaled, at));
+            d_y = View::new(scaled, at);
+        }
+        if let Some(grad) = &mut self.weight.grad {
+            device.matmul(1.0, d_y, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, weight_at));
         }
         let mut d_x = d_x;
         if let Some((beta, d_x)) = &mut d_x {
@@ -136,16 +210,17 @@ impl<D: Device> Linear<D> {
         let low_at = Matrix::dense(pass.tokens, lora.rank);
         let (a_at, b_at) =
             (Matrix::dense(lora.rank, self.in_features), Matrix::dense(self.out_features, lora.rank));
-        let d_low = &mut scratch.narrow;
+        let low = &kept.low;
+        let d_low = &mut *narrow;
         let b = View::new(&lora.b.value, b_at);
         device.matmul(lora.scale, d_y, Transpose::No, b, Transpose::No, 0.0, ViewMut::new(d_low, low_at));
         if let Some(grad) = &mut lora.b.grad {
             let low = View::new(low, low_at);
             device.matmul(lora.scale, d_y, Transpose::Yes, low, Transpose::No, 1.0, ViewMut::new(grad, b_at));
         }
-        let d_low = View::new(&scratch.narrow, low_at);
+        let d_low = View::new(&*narrow, low_at);
         if lora.a.grad.is_some() {
-            let x = lora.dropped(pass, x, &mut scratch.wide);
+            let x = lora.dropped(pass, x, wide);
             if let Some(grad) = &mut lora.a.grad {
                 device.matmul(1.0, d_low, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, a_at));
             }
@@ -156,9 +231,8 @@ impl<D: Device> Linear<D> {
             None => device.matmul(1.0, d_low, Transpose::No, a, Transpose::No, 1.0, d_x),
             Some(seed) => {
                 let wide_at = Matrix::dense(pass.tokens, self.in_features);
-                let wide = ViewMut::new(&mut scratch.wide, wide_at);
-                device.matmul(1.0, d_low, Transpose::No, a, Transpose::No, 0.0, wide);
-                device.dropout(lora.dropout, seed, View::new(&scratch.wide, wide_at), 1.0, d_x);
+                device.matmul(1.0, d_low, Transpose::No, a, Transpose::No, 0.0, ViewMut::new(wide, wide_at));
+                device.dropout(lora.dropout, seed, View::new(wide, wide_at), 1.0, d_x);
             }
         }
     }
@@ -166,24 +240,34 @@ impl<D: Device> Linear<D> {
     /// Adds the adapter into the weight and removes it.
     pub(crate) fn merge(&mut self, device: &D) {
         let at = self.weight_at();
-        if let Some(lora) = self.adapter.take() {
-            let (a, b) = lora.views();
-            let weight = ViewMut::new(&mut self.weight.value, at);
-            device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, weight);
+        let Some(lora) = self.adapter.take() else { return };
+        let (a, b) = lora.views();
+        let weight = ViewMut::new(&mut self.weight.value, at);
+        device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, weight);
+        if let Some(Magnitude { lengths, norms }) = &lora.magnitude {
+            device.scale_rows(&lengths.value, norms, ViewMut::new(&mut self.weight.value, at));
         }
     }
 
     /// The trained tensors.
     pub(crate) fn parameters(&mut self) -> impl Iterator<Item = Parameter<'_, D>> {
-        let lora = self.adapter.as_mut().map(|lora| [&mut lora.a, &mut lora.b]);
         std::iter::once(&mut self.weight)
             .chain(self.bias.as_mut())
-            .chain(lora.into_iter().flatten())
+            .chain(self.adapter.iter_mut().flat_map(LoraWeights::tensors_mut))
             .filter_map(Tensor::parameter)
     }
 }
 
 impl<D: Device> LoraWeights<D> {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<D>> {
+        [&self.a, &self.b].into_iter().chain(self.magnitude.as_ref().map(|magnitude| &magnitude.lengths))
+    }
+
+    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<D>> {
+        let Self { a, b, magnitude, .. } = self;
+        [a, b].into_iter().chain(magnitude.as_mut().map(|magnitude| &mut magnitude.lengths))
+    }
+
     fn views(&self) -> (View<'_, D::Buffer>, View<'_, D::Buffer>) {
         let at = |tensor: &Tensor<D>| Matrix::dense(tensor.shape[0], tensor.shape[1]);
         (View::new(&self.a.value, at(&self.a)), View::new(&self.b.value, at(&self.b)))

@@ -1,11 +1,16 @@
 //! A weight and its gradient, as the optimizer sees them.
 
+use std::borrow::Cow;
+
 use toolsmith_kernels::Device;
 
 /// One trained tensor, lent to the optimizer.
 pub struct Parameter<'a, D: Device> {
-    /// Name in the checkpoint (adapters: PEFT's name).
-    pub name: &'a str,
+    /// Name in the folder that the model or its adapter is saved to.
+    pub name: Cow<'a, str>,
+    /// Whether that folder holds it. What it does not hold (the layers that a prefix is computed from), a resume has to
+    /// keep by itself.
+    pub saved: bool,
     /// Shape, row-major.
     pub shape: &'a [usize],
     /// The weights.
@@ -36,6 +41,13 @@ impl<D: Device> Tensor<D> {
     pub(crate) fn parameter(&mut self) -> Option<Parameter<'_, D>> {
         let decay = self.shape.len() > 1;
         let grad = self.grad.as_mut()?;
-        Some(Parameter { name: &self.name, shape: &self.shape, value: &mut self.value, grad, decay })
+        Some(Parameter {
+            name: Cow::Borrowed(&self.name),
+            saved: true,
+            shape: &self.shape,
+            value: &mut self.value,
+            grad,
+            decay,
+        })
     }
 }

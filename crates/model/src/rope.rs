@@ -2,7 +2,7 @@
 
 use toolsmith_kernels::Device;
 
-use crate::DecoderConfig;
+use crate::{DecoderConfig, RopeScaling};
 
 /// Cosines and sines of all positions seen so far.
 pub(crate) struct RopeTable<D: Device> {
@@ -28,7 +28,8 @@ impl<D: Device> RopeTable<D> {
         let (mut cos, mut sin) = (Vec::with_capacity(positions * half), Vec::with_capacity(positions * half));
         // Frequencies and angles are rounded to f32 where the reference rounds them.
         let frequencies: Vec<f32> = (0..half)
-            .map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.rotary_dim as f64) as f32)
+            .map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.rotary_dim as f64))
+            .map(|frequency| scaled(config.rope_scaling, frequency) as f32)
             .collect();
         for position in 0..positions {
             for frequency in &frequencies {
@@ -40,5 +41,23 @@ impl<D: Device> RopeTable<D> {
         self.cos = device.upload(&cos);
         self.sin = device.upload(&sin);
         self.positions = positions;
+    }
+}
+
+fn scaled(scaling: RopeScaling, frequency: f64) -> f64 {
+    match scaling {
+        RopeScaling::None => frequency,
+        RopeScaling::Linear { factor } => frequency / factor,
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => {
+            let turns = original_max_position_embeddings * frequency / std::f64::consts::TAU;
+            let kept = (turns - low_freq_factor) / (high_freq_factor - low_freq_factor);
+            let kept = if high_freq_factor > low_freq_factor { kept.clamp(0.0, 1.0) } else { 1.0 };
+            frequency * (kept + (1.0 - kept) / factor)
+        }
     }
 }

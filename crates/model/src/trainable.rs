@@ -7,11 +7,15 @@ use std::path::Path;
 
 use toolsmith_kernels::{CounterRng, Device, Matrix, View, ViewMut};
 
-use crate::block::Block;
-use crate::decoder::PassInputs;
+use crate::block::{Block, BlockContext};
+use crate::decoder::{PassInputs, two};
 use crate::head::{Head, HeadTargets};
+use crate::prefix_tuning::PrefixAdapter;
 use crate::workspace::{Purpose, Workspace};
-use crate::{Decoder, LoraConfig, ModelError, Parameter, TokenBatch, TokenWeights, WeightType, adapter};
+use crate::{
+    AdapterConfig, Decoder, LoraConfig, ModelError, Parameter, PrefixConfig, TokenBatch, TokenWeights,
+    WeightType, adapter,
+};
 
 /// Highest position that a batch may name: beyond it no model was made, and the table of angles would fill the memory.
 const POSITIONS: u32 = 1 << 24;
@@ -21,8 +25,23 @@ const POSITIONS: u32 = 1 << 24;
 pub enum TrainMethod {
     /// All of them.
     Full,
+    /// All but those whose name in the checkpoint fits one of these patterns (`*`, `?`, `[…]` as in a shell).
+    FullExcept(Vec<String>),
     /// A new LoRA adapter; everything else stays frozen.
     Lora(LoraConfig),
+    /// A new prefix of keys and values (P-Tuning v2); everything else stays frozen.
+    Prefix(PrefixConfig),
+}
+
+/// How a pass is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Activations {
+    /// Every block keeps what its backward pass needs.
+    #[default]
+    Keep,
+    /// A block keeps its input alone and runs forward again before it runs backward: less memory, a third more
+    /// arithmetic, the same result.
+    Recompute,
 }
 
 /// A decoder in training.
@@ -38,7 +57,20 @@ impl<D: Device> TrainableModel<D> {
     ///
     /// # Errors
     /// A LoRA setting that makes no sense or meets no layer, or a decoder that has an adapter already.
-    pub fn new(mut decoder: Decoder<D>, method: TrainMethod, seed: u64) -> Result<Self, ModelError> {
+    pub fn new(decoder: Decoder<D>, method: TrainMethod, seed: u64) -> Result<Self, ModelError> {
+        Self::with_activations(decoder, method, seed, Activations::Keep)
+    }
+
+    /// As [`TrainableModel::new`], with a choice of what passes keep.
+    ///
+    /// # Errors
+    /// As [`TrainableModel::new`].
+    pub fn with_activations(
+        mut decoder: Decoder<D>,
+        method: TrainMethod,
+        seed: u64,
+        activations: Activations,
+    ) -> Result<Self, ModelError> {
         if decoder.adapter.is_some() {
             return Err(ModelError::Adapter {
                 key: "model".to_owned(),
@@ -51,10 +83,18 @@ impl<D: Device> TrainableModel<D> {
                 let device = decoder.device.clone();
                 decoder.tensors_mut().for_each(|tensor| tensor.train(&device));
             }
-            TrainMethod::Lora(config) => adapter::attach_new(&mut decoder, config, rng.stream(0))?,
+            TrainMethod::FullExcept(patterns) => train_except(&mut decoder, &patterns)?,
+            TrainMethod::Lora(config) => {
+                adapter::attach_new(&mut decoder, AdapterConfig::Lora(config), rng.stream(0))?;
+            }
+            TrainMethod::Prefix(config) => {
+                adapter::attach_new(&mut decoder, AdapterConfig::Prefix(config), rng.stream(0))?;
+            }
         }
-        let purpose = Purpose::Training { rank: decoder.rank() };
-        let workspace = Workspace::new(&decoder.device, &decoder.config, purpose);
+        let workspace = decoder.workspace(match activations {
+            Activations::Keep => Purpose::Training,
+            Activations::Recompute => Purpose::Recomputing,
+        });
         Ok(Self { decoder, workspace, dropout: rng.stream(1), dropout_counter: 0 })
     }
 
@@ -90,10 +130,11 @@ impl<D: Device> TrainableModel<D> {
         seed: u64,
     ) -> Result<Vec<f32>, ModelError> {
         let inputs = self.inputs(batch, Some(seed));
+        self.decoder.refresh();
         let last = self.decoder.forward(&inputs, &mut self.workspace, None);
         let Self { decoder, workspace, .. } = self;
         let Workspace { hidden, blocks, scratch, head: buffers, d_hidden, rope, .. } = workspace;
-        let Decoder { device, config, embedding, blocks: layers, norm, head, .. } = decoder;
+        let Decoder { device, config, embedding, blocks: layers, norm, head, prefix, .. } = decoder;
         let pass = crate::linear::Pass { device, tokens: inputs.tokens, dropout_seed: inputs.dropout_seed };
 
         let matrix = head.as_mut().unwrap_or(&mut *embedding);
@@ -101,13 +142,29 @@ impl<D: Device> TrainableModel<D> {
         let logprobs = head.forward_backward(&pass, &hidden[last], targets, weights, buffers, d_hidden)?;
 
         let into_embedding = embedding.grad.is_some();
-        let lowest = if into_embedding { Some(0) } else { layers.iter_mut().position(Block::is_trained) };
+        let (keys, mut d_prefix) = match prefix.as_mut().map(PrefixAdapter::keys_and_gradient) {
+            Some((keys, gradient)) => (Some(keys), gradient),
+            None => (None, None),
+        };
+        let reaches_all = into_embedding || d_prefix.is_some();
+        let lowest = if reaches_all { Some(0) } else { layers.iter_mut().position(Block::is_trained) };
+        let lowest = lowest.unwrap_or(layers.len());
         let (spans, positions) = (&inputs.spans, &inputs.positions);
-        let context = crate::block::BlockContext { pass, config, spans, positions, rope };
-        for index in (lowest.unwrap_or(layers.len())..layers.len()).rev() {
-            let to_input = into_embedding || Some(index) > lowest;
-            let kept = &mut blocks[index];
-            layers[index].backward(&context, &hidden[index], kept, scratch, d_hidden, to_input);
+        let context = BlockContext { pass, config, spans, positions, rope, prefix: keys };
+        let (count, kept_blocks) = (layers.len(), blocks.len());
+        for (index, layer) in layers.iter_mut().enumerate().skip(lowest).rev() {
+            let kept = &mut blocks[index % kept_blocks];
+            // The last block's activations are still there from the forward pass.
+            if kept_blocks < count && index + 1 < count {
+                let (input, output) = two(hidden, index, index + 1);
+                layer.forward(&context, input, kept, scratch, None, output);
+            }
+            let to_input = into_embedding || index > lowest;
+            let d_prefix = d_prefix.as_deref_mut();
+            layer.backward(&context, &hidden[index], kept, scratch, d_hidden, d_prefix, to_input);
+        }
+        if let Some(prefix) = prefix {
+            prefix.project_backward(device);
         }
         if let Some(grad) = &mut embedding.grad {
             let rows = View::new(&*d_hidden, Matrix::dense(inputs.tokens, config.hidden_size));
@@ -125,6 +182,7 @@ impl<D: Device> TrainableModel<D> {
         let targets = self.prepare(batch)?;
         let device = self.decoder.device.clone();
         Ok(device.scope(|| {
+            self.decoder.refresh();
             let sorted = self.logprobs_here(batch, &targets, None);
             targets.in_order(&self.decoder.device, &sorted)
         }))
@@ -138,6 +196,7 @@ impl<D: Device> TrainableModel<D> {
         dropout_seed: Option<u64>,
     ) -> D::Buffer {
         let inputs = self.inputs(batch, dropout_seed);
+        self.decoder.project_prefix();
         let last = self.decoder.forward(&inputs, &mut self.workspace, None);
         let Decoder { device, config, embedding, norm, head, .. } = &mut self.decoder;
         let pass = crate::linear::Pass { device, tokens: inputs.tokens, dropout_seed };
@@ -155,17 +214,26 @@ impl<D: Device> TrainableModel<D> {
             )));
         }
         let targets = HeadTargets::new(device, &batch.targets);
-        self.workspace.fit(device, config, batch.input_ids.len(), targets.rows(), last as usize + 1);
+        let positions = self.decoder.first_position() + last as usize + 1;
+        self.workspace.fit(device, config, batch.input_ids.len(), targets.rows(), positions);
         Ok(targets)
     }
 
     fn inputs(&self, batch: &TokenBatch, dropout_seed: Option<u64>) -> PassInputs<D> {
         let device = &self.decoder.device;
+        let (tokens, prefix) = (batch.input_ids.len(), self.decoder.prefix_rows());
+        let first_position = self.decoder.first_position() as u32;
+        let positions: Vec<u32> =
+            batch.position_ids.iter().map(|position| position + first_position).collect();
+        let mut spans = batch.tree.spans();
+        if prefix > 0 {
+            spans.iter_mut().for_each(|span| span.context.insert(0, (tokens, prefix)));
+        }
         PassInputs {
-            tokens: batch.input_ids.len(),
+            tokens,
             ids: device.upload_ids(&batch.input_ids),
-            positions: device.upload_ids(&batch.position_ids),
-            spans: device.upload_spans(&batch.tree.spans()),
+            positions: device.upload_ids(&positions),
+            spans: device.upload_spans(&spans),
             dropout_seed,
         }
     }
@@ -181,14 +249,19 @@ impl<D: Device> TrainableModel<D> {
 
     /// The trained tensors, always in the same order.
     pub fn parameters_mut(&mut self) -> Vec<Parameter<'_, D>> {
-        let Decoder { embedding, blocks, norm, head, .. } = &mut self.decoder;
-        embedding
+        let Decoder { embedding, blocks, norm, head, prefix, adapter, .. } = &mut self.decoder;
+        let plain = embedding
             .parameter()
             .into_iter()
             .chain(blocks.iter_mut().flat_map(Block::parameters))
             .chain(norm.parameter())
-            .chain(head.as_mut().and_then(crate::parameter::Tensor::parameter))
-            .collect()
+            .chain(head.as_mut().and_then(crate::parameter::Tensor::parameter));
+        // Whole modules that are trained beside an adapter are saved with it.
+        let named = plain.map(|parameter| match adapter {
+            Some(_) => Parameter { name: adapter::saved_name(parameter.name), ..parameter },
+            None => parameter,
+        });
+        named.chain(prefix.iter_mut().flat_map(PrefixAdapter::parameters)).collect()
     }
 
     /// Number of passes with dropout so far: part of the state that an exact resume needs.
@@ -203,14 +276,15 @@ impl<D: Device> TrainableModel<D> {
     }
 
     /// The decoder, to generate with (an adapter in training takes part).
-    #[must_use]
-    pub fn decoder(&self) -> &Decoder<D> {
+    pub fn decoder(&mut self) -> &Decoder<D> {
+        self.decoder.refresh();
         &self.decoder
     }
 
     /// The decoder back, its adapter still attached.
     #[must_use]
-    pub fn into_decoder(self) -> Decoder<D> {
+    pub fn into_decoder(mut self) -> Decoder<D> {
+        self.decoder.refresh();
         self.decoder
     }
 
@@ -224,23 +298,53 @@ impl<D: Device> TrainableModel<D> {
     ///
     /// # Errors
     /// No adapter, or a folder that cannot be written.
-    pub fn save_adapter(&self, dir: &Path, base_model_name_or_path: &str) -> Result<(), ModelError> {
+    pub fn save_adapter(&mut self, dir: &Path, base_model_name_or_path: &str) -> Result<(), ModelError> {
+        self.decoder.refresh();
         adapter::save(&self.decoder, dir, base_model_name_or_path)
     }
 
-    /// Reads an adapter's weights over those in training (same rank and layers).
+    /// Reads an adapter's weights over those in training, to go on from there.
     ///
     /// # Errors
-    /// Files that are missing, damaged, or of another adapter.
+    /// Files that are missing, damaged, or of an adapter of another kind or size.
     pub fn load_adapter(&mut self, dir: &Path) -> Result<(), ModelError> {
         adapter::load_into(&mut self.decoder, dir)
     }
 
-    /// Writes the whole model as a Hugging Face folder (config.json and model.safetensors, f32).
+    /// Writes the whole model as a Hugging Face folder (config.json and model.safetensors).
     ///
     /// # Errors
     /// A folder that cannot be written, or an adapter that is not merged.
-    pub fn save_full(&self, dir: &Path) -> Result<(), ModelError> {
-        self.decoder.save(dir, WeightType::F32)
+    pub fn save_full(&self, dir: &Path, dtype: WeightType) -> Result<(), ModelError> {
+        self.decoder.save(dir, dtype)
     }
+}
+
+fn train_except<D: Device>(decoder: &mut Decoder<D>, patterns: &[String]) -> Result<(), ModelError> {
+    let mut frozen = Vec::with_capacity(patterns.len());
+    for pattern in patterns {
+        let parsed = glob::Pattern::new(pattern)
+            .map_err(|error| ModelError::Freeze(format!("pattern {pattern:?}: {error}")))?;
+        if !decoder.tensors().any(|tensor| parsed.matches(&tensor.name)) {
+            let example = decoder.tensors().nth(1).map_or("", |tensor| tensor.name.as_str());
+            return Err(ModelError::Freeze(format!(
+                "pattern {pattern:?} fits no weight of this model; its names look like {example:?}"
+            )));
+        }
+        frozen.push(parsed);
+    }
+    let device = decoder.device.clone();
+    let mut trained = 0;
+    for tensor in decoder.tensors_mut() {
+        if !frozen.iter().any(|pattern| pattern.matches(&tensor.name)) {
+            tensor.train(&device);
+            trained += 1;
+        }
+    }
+    if trained == 0 {
+        return Err(ModelError::Freeze(
+            "the patterns together fit every weight, so nothing is left to train".to_owned(),
+        ));
+    }
+    Ok(())
 }

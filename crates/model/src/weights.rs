@@ -262,15 +262,14 @@ impl<D: Device> safetensors::View for Outgoing<'_, D> {
     }
 }
 
-/// Writes tensors into one file.
+/// Writes tensors, by the names given, into one file.
 pub(crate) fn write<'a, D: Device>(
     path: &Path,
     device: &'a D,
-    tensors: impl Iterator<Item = &'a Tensor<D>>,
+    tensors: impl Iterator<Item = (String, &'a Tensor<D>)>,
     dtype: WeightType,
 ) -> Result<(), ModelError> {
-    let outgoing: Vec<_> =
-        tensors.map(|tensor| (tensor.name.as_str(), Outgoing { device, tensor, dtype })).collect();
+    let outgoing: Vec<_> = tensors.map(|(name, tensor)| (name, Outgoing { device, tensor, dtype })).collect();
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     write_whole(path, |partial| {
         safetensors::serialize_to_file(outgoing, Some(metadata), partial).map_err(|error| match error {

@@ -6,7 +6,7 @@
 use toolsmith_kernels::Device;
 
 use crate::DecoderConfig;
-use crate::linear::LoraScratch;
+use crate::linear::{AdapterActivations, LoraScratch};
 use crate::rope::RopeTable;
 
 /// Logits that exist at a time (a chunk of head rows times the vocabulary), in elements: few enough for the cache.
@@ -19,8 +19,10 @@ const HEAD_ROWS: usize = 128;
 pub(crate) struct BlockActivations<D: Device> {
     /// `[tokens]`
     pub(crate) input_inverse_rms: D::Buffer,
-    /// Queries, keys (both rotated) and values: `[tokens, qkv]`
+    /// Queries, keys (both rotated) and values; then the prefix's keys and values: `[tokens + prefix, qkv]`
     pub(crate) qkv: D::Buffer,
+    /// Where heads are normalised.
+    pub(crate) head_norms: Option<HeadNormActivations<D>>,
     /// `[tokens, heads * head_dim]`
     pub(crate) attention: D::Buffer,
     /// `[tokens, heads]`
@@ -31,8 +33,26 @@ pub(crate) struct BlockActivations<D: Device> {
     pub(crate) middle_inverse_rms: D::Buffer,
     /// `[tokens, 2 * intermediate]`
     pub(crate) gate_up: D::Buffer,
-    /// Each linear layer's `dropout(x) · Aᵀ`: `[tokens, r]`, empty without adapters.
-    pub(crate) low: Vec<D::Buffer>,
+    /// Of each linear layer's adapter; empty without one.
+    pub(crate) adapters: Vec<AdapterActivations<D>>,
+    /// What attention and MLP gave, where that is normalised.
+    pub(crate) sandwich: Option<[NormedOutput<D>; 2]>,
+}
+
+/// What the norms of queries and keys keep.
+pub(crate) struct HeadNormActivations<D: Device> {
+    /// Queries and keys as the layers gave them: `[tokens, query + key]`
+    pub(crate) projected: D::Buffer,
+    /// Of queries and of keys: `[tokens, heads]` each
+    pub(crate) inverse_rms: [D::Buffer; 2],
+}
+
+/// What a norm of a layer's output keeps.
+pub(crate) struct NormedOutput<D: Device> {
+    /// `[tokens, hidden]`
+    pub(crate) value: D::Buffer,
+    /// `[tokens]`
+    pub(crate) inverse_rms: D::Buffer,
 }
 
 /// What blocks work in and forget.
@@ -44,8 +64,12 @@ pub(crate) struct Scratch<D: Device> {
     pub(crate) d_inner: D::Buffer,
     /// `[tokens, heads * head_dim]`
     pub(crate) d_attention: D::Buffer,
-    /// `[tokens, qkv]`
+    /// `[tokens + prefix, qkv]`
     pub(crate) d_qkv: D::Buffer,
+    /// Where heads are normalised: `[tokens, query + key]`
+    pub(crate) d_projected: D::Buffer,
+    /// Where outputs are normalised: `[tokens, hidden]`
+    pub(crate) d_output: D::Buffer,
 }
 
 /// What layers that share a normalised input work in.
@@ -87,7 +111,7 @@ pub(crate) struct Workspace<D: Device> {
     /// Gradient of the residual stream: `[tokens, hidden]`
     pub(crate) d_hidden: D::Buffer,
     pub(crate) rope: RopeTable<D>,
-    purpose: Purpose,
+    shape: WorkspaceShape,
     tokens: usize,
     rows: usize,
 }
@@ -96,20 +120,35 @@ pub(crate) struct Workspace<D: Device> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Forward and backward: every block keeps its own activations.
-    Training {
-        /// Largest rank of an adapter, 0 for none.
-        rank: usize,
-    },
+    Training,
+    /// Forward and backward: blocks keep their input alone and run again before their backward pass.
+    Recomputing,
     /// Forward alone: blocks take turns in the same buffers.
-    Inference {
-        /// Largest rank of an adapter, 0 for none.
-        rank: usize,
-    },
+    Inference,
+}
+
+/// What decides the sizes of a workspace besides the model's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkspaceShape {
+    pub(crate) purpose: Purpose,
+    /// The adapter of each linear layer of a block.
+    pub(crate) adapters: Vec<AdapterShape>,
+    /// Rows of a trained prefix, 0 for none.
+    pub(crate) prefix: usize,
+}
+
+/// What the adapter of a layer needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct AdapterShape {
+    /// 0 for none.
+    pub(crate) rank: usize,
+    /// Columns of the output before it is scaled, 0 where it is not.
+    pub(crate) scaled: usize,
 }
 
 impl<D: Device> Workspace<D> {
-    pub(crate) fn new(device: &D, config: &DecoderConfig, purpose: Purpose) -> Self {
-        let mut workspace = Self::allocate(device, config, purpose, RopeTable::new(device), 0);
+    pub(crate) fn new(device: &D, config: &DecoderConfig, shape: WorkspaceShape) -> Self {
+        let mut workspace = Self::allocate(device, config, shape, RopeTable::new(device), 0);
         workspace.fit_head(device, config, 0);
         workspace
     }
@@ -128,8 +167,9 @@ impl<D: Device> Workspace<D> {
             let head = std::mem::replace(&mut self.head, empty_head(device));
             // The old buffers go before the new ones come.
             let had = self.rows;
-            *self = Self::allocate(device, config, self.purpose, RopeTable::new(device), 0);
-            *self = Self::allocate(device, config, self.purpose, rope, tokens);
+            let shape = self.shape.clone();
+            *self = Self::allocate(device, config, shape.clone(), RopeTable::new(device), 0);
+            *self = Self::allocate(device, config, shape, rope, tokens);
             (self.head, self.rows) = (head, had);
         }
         if rows > self.rows {
@@ -141,31 +181,48 @@ impl<D: Device> Workspace<D> {
     fn allocate(
         device: &D,
         config: &DecoderConfig,
-        purpose: Purpose,
+        shape: WorkspaceShape,
         rope: RopeTable<D>,
         tokens: usize,
     ) -> Self {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let (query, qkv) = (config.query_size(), config.qkv_size());
-        let (blocks, streams, rank, backward) = match purpose {
-            Purpose::Training { rank } => (config.num_hidden_layers, config.num_hidden_layers + 1, rank, 1),
-            Purpose::Inference { rank } => (1, 2, rank, 0),
+        let (query, key, qkv) = (config.query_size(), config.key_value_size(), config.qkv_size());
+        let layers = config.num_hidden_layers;
+        let (blocks, streams, backward) = match shape.purpose {
+            Purpose::Training => (layers, layers + 1, 1),
+            Purpose::Recomputing => (1, layers + 1, 1),
+            Purpose::Inference => (1, 2, 0),
         };
+        let rank = shape.adapters.iter().map(|adapter| adapter.rank).max().unwrap_or(0);
+        let scaled = shape.adapters.iter().map(|adapter| adapter.scaled).max().unwrap_or(0);
         let matrix = |cols: usize| device.zeros(tokens * cols);
-        let linears = 7;
+        let keyed = |cols: usize| device.zeros(if tokens == 0 { 0 } else { (tokens + shape.prefix) * cols });
+        let normed = || NormedOutput { value: matrix(hidden), inverse_rms: matrix(1) };
         let widest = hidden.max(query).max(inner);
         Self {
             hidden: (0..streams).map(|_| matrix(hidden)).collect(),
             blocks: (0..blocks)
                 .map(|_| BlockActivations {
                     input_inverse_rms: matrix(1),
-                    qkv: matrix(qkv),
+                    qkv: keyed(qkv),
+                    head_norms: config.qk_norm.then(|| HeadNormActivations {
+                        projected: matrix(query + key),
+                        inverse_rms: [config.num_attention_heads, config.num_key_value_heads].map(matrix),
+                    }),
                     attention: matrix(query),
                     log_sum_exp: matrix(config.num_attention_heads),
                     middle: matrix(hidden),
                     middle_inverse_rms: matrix(1),
                     gate_up: matrix(2 * inner),
-                    low: (0..linears).map(|_| matrix(rank)).collect(),
+                    adapters: shape
+                        .adapters
+                        .iter()
+                        .map(|adapter| AdapterActivations {
+                            low: matrix(adapter.rank),
+                            unscaled: matrix(adapter.scaled),
+                        })
+                        .collect(),
+                    sandwich: config.sandwich_norms.then(|| [normed(), normed()]),
                 })
                 .collect(),
             scratch: Scratch {
@@ -175,17 +232,20 @@ impl<D: Device> Workspace<D> {
                     lora: LoraScratch {
                         wide: matrix(if rank > 0 { widest } else { 0 }),
                         narrow: matrix(rank),
+                        scaled: matrix(backward * scaled),
                     },
                 },
                 inner: matrix(inner),
                 d_inner: matrix(backward * inner),
                 d_attention: matrix(backward * query),
-                d_qkv: matrix(backward * qkv),
+                d_qkv: keyed(backward * qkv),
+                d_projected: matrix(if config.qk_norm { backward * (query + key) } else { 0 }),
+                d_output: matrix(if config.sandwich_norms { backward * hidden } else { 0 }),
             },
             head: empty_head(device),
             d_hidden: matrix(backward * hidden),
             rope,
-            purpose,
+            shape,
             tokens,
             rows: 0,
         }

@@ -9,8 +9,8 @@
 use serde_json::json;
 use toolsmith_kernels::{AdamWStep, CpuDevice, Device, Segment, TokenTree};
 use toolsmith_model::{
-    Decoder, DecoderConfig, GenerationOptions, LoraConfig, StopReason, Target, TargetModules, TokenBatch,
-    TokenWeights, TrainMethod, TrainableModel, generate,
+    Activations, Decoder, DecoderConfig, GenerationOptions, LoraConfig, PrefixConfig, PrefixPositions,
+    StopReason, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod, TrainableModel, generate,
 };
 
 const VOCAB: u32 = 97;
@@ -34,6 +34,7 @@ fn lora(lora_dropout: f32) -> TrainMethod {
         lora_alpha: 8.0,
         lora_dropout,
         target_modules: TargetModules::AllLinear,
+        ..Default::default()
     })
 }
 
@@ -133,6 +134,25 @@ fn shared_prefixes_equal_apart() {
         let found = shared.forward_backward(&batch, TokenWeights::Fixed(&weights)).unwrap();
         assert_close(&[found], &[logprobs], 1e-5);
         assert_close(&gradients(&mut shared), &gradients(&mut apart), 1e-5);
+    }
+}
+
+#[test]
+fn recomputed_activations_change_no_bit() {
+    let samples = [ids(1, 90), ids(2, 40)];
+    let batch = TokenBatch::packed(&samples, next_tokens(&samples.concat(), 0));
+    for family in ["qwen3", "glm4"] {
+        for method in [TrainMethod::Full, lora(0.3)] {
+            let run = |activations| {
+                let decoder = decoder(family, &CpuDevice::new());
+                let mut model =
+                    TrainableModel::with_activations(decoder, method.clone(), 5, activations).unwrap();
+                let weights = weights(batch.targets.len());
+                let logprobs = model.forward_backward(&batch, TokenWeights::Fixed(&weights)).unwrap();
+                (logprobs, gradients(&mut model))
+            };
+            assert!(run(Activations::Keep) == run(Activations::Recompute), "{family}");
+        }
     }
 }
 
@@ -262,7 +282,7 @@ fn a_new_adapter_changes_nothing_and_a_merged_one_as_much_as_an_attached_one() {
     let attached = model.logprobs(&batch).unwrap();
     assert_ne!(attached, plain);
     let mut decoder = model.into_decoder();
-    decoder.merge_adapter();
+    decoder.merge_adapter().unwrap();
     let merged = TrainableModel::new(decoder, TrainMethod::Full, 0).unwrap().logprobs(&batch).unwrap();
     assert_close(&[merged], &[attached], 1e-5);
 }
@@ -307,7 +327,7 @@ fn likeliest(model: &mut TrainableModel<CpuDevice>, ids: &[u32]) -> u32 {
 
 #[test]
 fn cached_generation_equals_full_forwards() {
-    for family in ["llama", "qwen2", "glm"] {
+    for family in ["llama", "qwen2", "qwen3", "glm", "glm4"] {
         // Prompts that share prefixes, one the beginning of another, two the same, and one by itself; longer than a
         // prefill pass together.
         let long = ids(1, 700);
@@ -334,6 +354,39 @@ fn cached_generation_equals_full_forwards() {
             assert_eq!(generated.stop_reason, StopReason::Length);
         }
         assert_eq!(heard, written.iter().map(|generated| generated.ids.clone()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn cached_generation_after_a_prefix_equals_full_forwards() {
+    for (positions, encoder_hidden_size) in
+        [(PrefixPositions::AfterPrefix, None), (PrefixPositions::FromZero, Some(6))]
+    {
+        let config = PrefixConfig { num_virtual_tokens: 5, encoder_hidden_size, positions };
+        let start = || {
+            let decoder = decoder("glm", &CpuDevice::new());
+            TrainableModel::new(decoder, TrainMethod::Prefix(config.clone()), 3).unwrap()
+        };
+        let options = GenerationOptions { max_new_tokens: 8, ..Default::default() };
+        let prompts = [ids(1, 30), ids(1, 20), ids(4, 3)];
+        let mut model = start();
+        let written = generate(model.decoder(), &prompts, &options, &mut |_, _| ()).unwrap();
+        for (prompt, generated) in prompts.iter().zip(&written) {
+            let mut all = prompt.clone();
+            for &id in &generated.ids {
+                assert_eq!(likeliest(&mut model, &all), id, "after {} tokens", all.len());
+                all.push(id);
+            }
+        }
+        let without = decoder("glm", &CpuDevice::new());
+        assert_ne!(generate(&without, &prompts, &options, &mut |_, _| ()).unwrap(), written);
+
+        let dir = tempfile::tempdir().unwrap();
+        model.save_adapter(dir.path(), "base").unwrap();
+        let mut loaded = decoder("glm", &CpuDevice::new());
+        loaded.load_adapter(dir.path()).unwrap();
+        assert_eq!(generate(&loaded, &prompts, &options, &mut |_, _| ()).unwrap(), written);
+        assert!(loaded.merge_adapter().unwrap_err().to_string().contains("no weight can hold"));
     }
 }
 

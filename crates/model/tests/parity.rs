@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use toolsmith_kernels::{CpuDevice, Device, ReferenceDevice};
 use toolsmith_model::{
-    Decoder, GenerationOptions, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod,
+    AdapterConfig, Decoder, GenerationOptions, PrefixConfig, Target, TokenBatch, TokenWeights, TrainMethod,
     TrainableModel, generate,
 };
 
-const FAMILIES: [&str; 3] = ["llama", "qwen2", "glm"];
+const FAMILIES: [&str; 6] = ["llama", "llama3", "qwen2", "qwen3", "glm", "glm4"];
 
 fn golden(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(case)
@@ -70,8 +70,7 @@ fn compare<D: Device>(mut model: TrainableModel<D>, json: &Value, samples: &[Vec
     let parameters = model.parameters_mut();
     assert_eq!(parameters.len(), gradients.len(), "{case}");
     for parameter in parameters {
-        let peft_name = parameter.name.replace(".weight", ".default.weight");
-        let wanted = gradients.get(parameter.name).or_else(|| gradients.get(&peft_name));
+        let wanted = gradients.get(&*parameter.name);
         let wanted = wanted.unwrap_or_else(|| panic!("{case}: no gradient of {}", parameter.name));
         let mut values = vec![0.0; device.len(parameter.grad)];
         device.read(parameter.grad, 0, &mut values);
@@ -96,18 +95,63 @@ fn logprobs_and_gradients_equal_transformers() {
     }
 }
 
-fn lora() -> LoraConfig {
-    let names = ["q_proj", "v_proj", "down_proj"].map(str::to_owned).to_vec();
-    LoraConfig { r: 3, lora_alpha: 5.0, lora_dropout: 0.0, target_modules: TargetModules::Names(names) }
+/// What PEFT calls a parameter, by the name in the folder that it saves.
+fn peft_name(name: &str) -> String {
+    let module = name.trim_end_matches(".weight");
+    if name == "prompt_embeddings" {
+        "prompt_encoder.default.embedding.weight".to_owned()
+    } else if module.contains(".lora_") {
+        format!("{module}.default.weight")
+    } else {
+        format!("{module}.modules_to_save.default.weight")
+    }
 }
 
 #[test]
-fn an_adapter_of_peft_gives_its_logprobs_and_gradients() {
-    let json = expected("qwen2");
-    let decoder = Decoder::load(&golden("qwen2"), CpuDevice::new()).unwrap();
-    let mut model = TrainableModel::new(decoder, TrainMethod::Lora(lora()), 0).unwrap();
-    model.load_adapter(&golden("qwen2").join("adapter")).unwrap();
-    compare(model, &json["lora"], &samples(&json), "qwen2 with LoRA");
+fn adapters_of_peft_give_its_logprobs_and_gradients() {
+    for (family, adapters) in [
+        ("qwen2", &["lora", "rslora", "dora", "modules", "prefix", "projected"][..]),
+        ("glm", &["lora", "prefix"]),
+    ] {
+        let json = expected(family);
+        for adapter in adapters {
+            let (case, folder) = (format!("{family} with {adapter}"), golden(family).join(adapter));
+            let method = match AdapterConfig::read(&folder).unwrap() {
+                AdapterConfig::Lora(config) => TrainMethod::Lora(config),
+                // The file holds what the projection gave, not its layers.
+                AdapterConfig::Prefix(config) => {
+                    TrainMethod::Prefix(PrefixConfig { encoder_hidden_size: None, ..config })
+                }
+            };
+            let decoder = Decoder::load(&golden(family), CpuDevice::new()).unwrap();
+            let mut model = TrainableModel::new(decoder, method, 0).unwrap();
+            model.load_adapter(&folder).unwrap();
+            let mut numbers = json["adapters"][adapter].clone();
+            if *adapter == "projected" {
+                let found = model.logprobs(&batch(&samples(&json))).unwrap();
+                for (found, wanted) in found.iter().zip(self::numbers(&numbers["logprobs"])) {
+                    close(f64::from(*found), wanted, 1e-4, &case);
+                }
+                continue;
+            }
+            for parameter in model.parameters_mut() {
+                let gradient = numbers["gradients"][peft_name(&parameter.name)].take();
+                numbers["gradients"].as_object_mut().unwrap().remove(&peft_name(&parameter.name));
+                numbers["gradients"][&*parameter.name] = gradient;
+            }
+            compare(model, &numbers, &samples(&json), &case);
+
+            let mut decoder = Decoder::load(&golden(family), CpuDevice::new()).unwrap();
+            decoder.load_adapter(&folder).unwrap();
+            if decoder.merge_adapter().is_ok() {
+                let mut merged = TrainableModel::new(decoder, TrainMethod::Full, 0).unwrap();
+                let found = merged.logprobs(&batch(&samples(&json))).unwrap();
+                for (found, wanted) in found.iter().zip(self::numbers(&numbers["logprobs"])) {
+                    close(f64::from(*found), wanted, 1e-4, &format!("{case}, merged"));
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -93,6 +93,11 @@ fn moment_names(parameter: &str) -> [String; 2] {
     [format!("exp_avg.{parameter}"), format!("exp_avg_sq.{parameter}")]
 }
 
+/// Name of a trained tensor that no saved folder holds.
+fn value_name(parameter: &str) -> String {
+    format!("value.{parameter}")
+}
+
 pub(crate) fn save_optimizer<D: Device>(
     folder: &Path,
     device: &D,
@@ -102,8 +107,9 @@ pub(crate) fn save_optimizer<D: Device>(
     let path = folder.join(OPTIMIZER);
     let tensors = parameters.iter().zip(&optimizer.moments).flat_map(|(parameter, moments)| {
         let stored = |buffer| Stored { device, buffer, shape: parameter.shape };
-        let [first, second] = moment_names(parameter.name);
-        [(first, stored(&moments.first)), (second, stored(&moments.second))]
+        let [first, second] = moment_names(&parameter.name);
+        let own = (!parameter.saved).then(|| (value_name(&parameter.name), stored(&*parameter.value)));
+        [(first, stored(&moments.first)), (second, stored(&moments.second))].into_iter().chain(own)
     });
     safetensors::serialize_to_file(tensors, None, &path).map_err(|error| match error {
         SafeTensorError::IoError(source) => TrainError::File { path, action: "write", source },
@@ -125,9 +131,14 @@ pub(crate) fn load_tensors<D: Device>(
     let weight_file = open(&weights, &weight_bytes)?;
     let moment_file = open(&moments, &moment_bytes)?;
     for (parameter, state) in parameters.iter_mut().zip(&mut optimizer.moments) {
-        let [first, second] = moment_names(parameter.name);
+        let [first, second] = moment_names(&parameter.name);
         let shape = parameter.shape;
-        device.write(parameter.value, 0, &tensor(&weights, &weight_file, parameter.name, shape)?);
+        let value = if parameter.saved {
+            tensor(&weights, &weight_file, &parameter.name, shape)?
+        } else {
+            tensor(&moments, &moment_file, &value_name(&parameter.name), shape)?
+        };
+        device.write(parameter.value, 0, &value);
         device.write(&mut state.first, 0, &tensor(&moments, &moment_file, &first, shape)?);
         device.write(&mut state.second, 0, &tensor(&moments, &moment_file, &second, shape)?);
     }

@@ -11,7 +11,8 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use toolsmith_kernels::Device;
 use toolsmith_model::{
-    Decoder, LoraConfig, TargetModules, TokenWeights, TrainMethod, TrainableModel, WeightType,
+    Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TokenWeights, TrainMethod,
+    TrainableModel, WeightType,
 };
 
 use crate::checkpoint::{self, TrainerState};
@@ -274,13 +275,11 @@ impl<D: Device> Trainer<D> {
         Ok(path)
     }
 
-    fn save_weights(&self, observer: &mut dyn Observer) -> Result<PathBuf, TrainError> {
-        let name = match self.method {
-            TrainMethod::Full => "model",
-            TrainMethod::Lora(_) => "adapter",
-        };
+    fn save_weights(&mut self, observer: &mut dyn Observer) -> Result<PathBuf, TrainError> {
+        let name = if is_whole(&self.method) { "model" } else { "adapter" };
+        let Self { model, method, base_model_name_or_path, save_dtype, .. } = self;
         let path = self.folder.write_folder(name, |path| {
-            save_model(&self.model, &self.method, &self.base_model_name_or_path, self.save_dtype, path)?;
+            save_model(model, method, base_model_name_or_path, *save_dtype, path)?;
             complete(observer, path)
         })?;
         observer.event(Event::WeightsSaved { path: &path });
@@ -289,10 +288,7 @@ impl<D: Device> Trainer<D> {
 
     fn load(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
         let state = TrainerState::load(checkpoint, &self.run)?;
-        let weights = match self.method {
-            TrainMethod::Full => "model.safetensors",
-            TrainMethod::Lora(_) => "adapter_model.safetensors",
-        };
+        let weights = weights_file(&self.method);
         let device = self.model.device().clone();
         let parameters = &mut self.model.parameters_mut();
         checkpoint::load_tensors(checkpoint, weights, &device, parameters, &mut self.optimizer)?;
@@ -303,17 +299,35 @@ impl<D: Device> Trainer<D> {
 }
 
 fn save_model<D: Device>(
-    model: &TrainableModel<D>,
+    model: &mut TrainableModel<D>,
     method: &TrainMethod,
     base_model_name_or_path: &str,
     dtype: WeightType,
     path: &Path,
 ) -> Result<(), TrainError> {
-    let saved = match method {
-        TrainMethod::Full => model.decoder().save(path, dtype),
-        TrainMethod::Lora(_) => model.save_adapter(path, base_model_name_or_path),
+    let saved = if is_whole(method) {
+        model.save_full(path, dtype)
+    } else {
+        model.save_adapter(path, base_model_name_or_path)
     };
     Ok(saved?)
+}
+
+/// Whether what is saved is a whole model.
+fn is_whole(method: &TrainMethod) -> bool {
+    match method {
+        TrainMethod::Full | TrainMethod::FullExcept(_) => true,
+        TrainMethod::Lora(_) | TrainMethod::Prefix(_) => false,
+    }
+}
+
+/// The file of a saved folder that holds the trained weights.
+fn weights_file(method: &TrainMethod) -> &'static str {
+    match method {
+        TrainMethod::Prefix(PrefixConfig { positions: PrefixPositions::FromZero, .. }) => "model.safetensors",
+        method if is_whole(method) => "model.safetensors",
+        _ => "adapter_model.safetensors",
+    }
 }
 
 fn complete(observer: &mut dyn Observer, path: &Path) -> Result<(), TrainError> {
@@ -323,13 +337,31 @@ fn complete(observer: &mut dyn Observer, path: &Path) -> Result<(), TrainError> 
 fn method_settings(method: &TrainMethod) -> Value {
     match method {
         TrainMethod::Full => json!("full"),
-        TrainMethod::Lora(LoraConfig { r, lora_alpha, lora_dropout, target_modules }) => {
+        TrainMethod::FullExcept(patterns) => json!({"freeze": patterns}),
+        TrainMethod::Lora(LoraConfig {
+            r,
+            lora_alpha,
+            lora_dropout,
+            target_modules,
+            use_rslora,
+            use_dora,
+            modules_to_save,
+        }) => {
             let target_modules = match target_modules {
                 TargetModules::AllLinear => json!("all-linear"),
                 TargetModules::Names(names) => json!(names),
             };
             json!({"lora": {"r": r, "lora_alpha": lora_alpha, "lora_dropout": lora_dropout,
-                "target_modules": target_modules}})
+                "target_modules": target_modules, "use_rslora": use_rslora, "use_dora": use_dora,
+                "modules_to_save": modules_to_save}})
+        }
+        TrainMethod::Prefix(PrefixConfig { num_virtual_tokens, encoder_hidden_size, positions }) => {
+            let positions = match positions {
+                PrefixPositions::AfterPrefix => "after_prefix",
+                PrefixPositions::FromZero => "from_zero",
+            };
+            json!({"prefix": {"num_virtual_tokens": num_virtual_tokens, "encoder_hidden_size": encoder_hidden_size,
+                "positions": positions}})
         }
     }
 }

@@ -49,8 +49,13 @@ fn words_of_the_command_line_are_named_when_they_are_wrong() {
 #[test]
 fn what_is_not_said_has_the_documented_default() {
     let config = with(MINIMAL, &[]).unwrap();
-    let lora =
-        LoraConfig { r: 8, lora_alpha: 16.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
+    let lora = LoraConfig {
+        r: 8,
+        lora_alpha: 16.0,
+        lora_dropout: 0.0,
+        target_modules: TargetModules::AllLinear,
+        ..Default::default()
+    };
     assert_eq!(config.method, TrainMethod::Lora(lora));
     assert_eq!(config.data, ["train.jsonl"]);
     assert_eq!(config.run, toolsmith_train::RunOptions::default());
@@ -81,7 +86,8 @@ fn every_value_arrives() {
     assert_eq!(config.data, ["a.jsonl", "b.parquet"]);
     assert_eq!(config.eval_data, ["c.jsonl"]);
     let names = TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]);
-    let lora = LoraConfig { r: 16, lora_alpha: 8.0, lora_dropout: 0.1, target_modules: names };
+    let lora =
+        LoraConfig { r: 16, lora_alpha: 8.0, lora_dropout: 0.1, target_modules: names, ..Default::default() };
     assert_eq!(config.method, TrainMethod::Lora(lora));
     assert_eq!(config.run.schedule.learning_rate, 1e-3);
     assert_eq!(config.run.schedule.kind, ScheduleKind::Linear);

@@ -138,7 +138,8 @@ fn a_shared_prefix_gives_each_tensor_the_gradient_of_the_samples_apart() {
         let layout = LayoutOptions { share_prefixes, ..LayoutOptions::new(1000) };
         let runs = lay_out(&tokens, &layout).unwrap();
         let target_modules = TargetModules::AllLinear;
-        let config = LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout: 0.0, target_modules };
+        let config =
+            LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout: 0.0, target_modules, ..Default::default() };
         let mut model = TrainableModel::new(decoder(), TrainMethod::Lora(config), 3).unwrap();
         for run in runs {
             let segments =

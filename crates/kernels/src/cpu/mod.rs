@@ -5,6 +5,7 @@
 
 mod attention;
 mod attention_backward;
+mod columns;
 mod head;
 mod matmul;
 mod norm;
@@ -190,6 +191,35 @@ impl Device for CpuDevice {
         self.run(|| pointwise::add_bias_backward(d_y, &mut d_bias.values));
     }
 
+    fn row_norms(&self, x: Read<'_>, norms: &mut CpuBuffer) {
+        self.run(|| columns::row_norms(x, &mut norms.values));
+    }
+
+    fn scale_rows(&self, numerators: &CpuBuffer, denominators: &CpuBuffer, x: Write<'_>) {
+        self.run(|| columns::scale_rows(&numerators.values, &denominators.values, x));
+    }
+
+    fn scale_columns(
+        &self,
+        numerators: &CpuBuffer,
+        denominators: &CpuBuffer,
+        x: Read<'_>,
+        beta: f32,
+        y: Write<'_>,
+    ) {
+        self.run(|| columns::scale(&numerators.values, &denominators.values, x, beta, y));
+    }
+
+    fn scale_columns_backward(
+        &self,
+        denominators: &CpuBuffer,
+        x: Read<'_>,
+        d_y: Read<'_>,
+        d_numerators: &mut CpuBuffer,
+    ) {
+        self.run(|| columns::scale_backward(&denominators.values, x, d_y, &mut d_numerators.values));
+    }
+
     fn rope(
         &self,
         shape: RopeShape,
@@ -240,6 +270,14 @@ impl Device for CpuDevice {
 
     fn swiglu_backward(&self, d_out: Read<'_>, gate_up: &mut CpuBuffer, gate: Matrix, up: Matrix) {
         self.run(|| pointwise::swiglu_backward(d_out, &mut gate_up.values, gate, up));
+    }
+
+    fn tanh(&self, x: &mut CpuBuffer) {
+        self.run(|| pointwise::tanh(&mut x.values));
+    }
+
+    fn tanh_backward(&self, y: &CpuBuffer, d_y: &mut CpuBuffer) {
+        self.run(|| pointwise::tanh_backward(&y.values, &mut d_y.values));
     }
 
     fn dropout(&self, rate: f32, seed: u64, x: Read<'_>, beta: f32, out: Write<'_>) {

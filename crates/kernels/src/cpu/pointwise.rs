@@ -127,6 +127,17 @@ pub(super) fn swiglu_backward(d_out: Read<'_>, gate_up: &mut [f32], gate: Matrix
     );
 }
 
+pub(super) fn tanh(values: &mut [f32]) {
+    values.par_chunks_mut(CHUNK).for_each(|chunk| chunk.iter_mut().for_each(|x| *x = x.tanh()));
+}
+
+pub(super) fn tanh_backward(y: &[f32], d_y: &mut [f32]) {
+    assert_eq!(y.len(), d_y.len(), "tanh: gradients of another size");
+    d_y.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(d_y, y)| {
+        d_y.iter_mut().zip(y).for_each(|(d_y, y)| *d_y *= 1.0 - y * y);
+    });
+}
+
 /// `out = beta * out + mask * x / (1 - rate)`.
 pub(super) fn dropout(rate: f32, seed: u64, x: Read<'_>, beta: f32, out: Write<'_>) {
     same_shape(x.at, out.at);

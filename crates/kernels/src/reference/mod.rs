@@ -234,6 +234,44 @@ impl Device for ReferenceDevice {
         }
     }
 
+    fn row_norms(&self, x: Read<'_>, norms: &mut ReferenceBuffer) {
+        for r in 0..x.at.rows {
+            norms.values[r] = (0..x.at.cols).map(|c| x.get(r, c).powi(2)).sum::<f64>().sqrt();
+        }
+    }
+
+    fn scale_rows(&self, numerators: &ReferenceBuffer, denominators: &ReferenceBuffer, mut x: Write<'_>) {
+        for (r, c) in cells(x.at) {
+            *x.cell(r, c) *= numerators.values[r] / denominators.values[r];
+        }
+    }
+
+    fn scale_columns(
+        &self,
+        numerators: &ReferenceBuffer,
+        denominators: &ReferenceBuffer,
+        x: Read<'_>,
+        beta: f32,
+        mut y: Write<'_>,
+    ) {
+        for (r, c) in cells(y.at) {
+            let before = if beta == 0.0 { 0.0 } else { f64::from(beta) * *y.cell(r, c) };
+            *y.cell(r, c) = before + x.get(r, c) * numerators.values[c] / denominators.values[c];
+        }
+    }
+
+    fn scale_columns_backward(
+        &self,
+        denominators: &ReferenceBuffer,
+        x: Read<'_>,
+        d_y: Read<'_>,
+        d_numerators: &mut ReferenceBuffer,
+    ) {
+        for (r, c) in cells(x.at) {
+            d_numerators.values[c] += x.get(r, c) * d_y.get(r, c) / denominators.values[c];
+        }
+    }
+
     fn rope(
         &self,
         shape: RopeShape,
@@ -316,6 +354,14 @@ impl Device for ReferenceDevice {
             gate_up.values[index(gate, r, c)] = d * u * (s + g * s * (1.0 - s));
             gate_up.values[index(up, r, c)] = d * g * s;
         }
+    }
+
+    fn tanh(&self, x: &mut ReferenceBuffer) {
+        x.values.iter_mut().for_each(|x| *x = x.tanh());
+    }
+
+    fn tanh_backward(&self, y: &ReferenceBuffer, d_y: &mut ReferenceBuffer) {
+        d_y.values.iter_mut().zip(&y.values).for_each(|(d_y, y)| *d_y *= 1.0 - y * y);
     }
 
     fn dropout(&self, rate: f32, seed: u64, x: Read<'_>, beta: f32, mut out: Write<'_>) {

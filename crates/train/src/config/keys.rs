@@ -219,7 +219,7 @@ fn read_lora(group: Option<(Place, Vec<(Entry, Entry)>)>, issues: &mut Vec<Issue
         _ => TargetModules::Names(names),
     };
     lora.finish(&[("rank", "did you mean lora.r?"), ("alpha", "did you mean lora.lora_alpha?")]);
-    LoraConfig { r, lora_alpha, lora_dropout, target_modules }
+    LoraConfig { r, lora_alpha, lora_dropout, target_modules, ..Default::default() }
 }
 
 fn read_loss_weights(group: (Place, Vec<(Entry, Entry)>), issues: &mut Vec<Issue>) -> PartWeights {

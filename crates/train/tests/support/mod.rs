@@ -32,7 +32,13 @@ pub(crate) fn decoder() -> Decoder<CpuDevice> {
 
 pub(crate) fn lora(lora_dropout: f32) -> TrainMethod {
     let target_modules = TargetModules::AllLinear;
-    TrainMethod::Lora(LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout, target_modules })
+    TrainMethod::Lora(LoraConfig {
+        r: 4,
+        lora_alpha: 8.0,
+        lora_dropout,
+        target_modules,
+        ..Default::default()
+    })
 }
 
 /// `count` samples that begin with the same 20 tokens and end in trained ones of their own.

@@ -3,9 +3,12 @@
 //! In: the JSON of a Hugging Face model folder. Out: a [`DecoderConfig`] that this crate can run, or an error that
 //! names the setting it cannot. The families differ only in the values here. Not known: weights, devices.
 
+mod reader;
+
 use serde_json::Value;
 use toolsmith_kernels::RopeStyle;
 
+use self::reader::{Reader, check_heads, config};
 use crate::ModelError;
 
 /// Families whose checkpoints are read and written.
@@ -15,13 +18,18 @@ pub enum ModelFamily {
     Llama,
     /// `qwen2`: Qwen2 and Qwen2.5.
     Qwen2,
+    /// `qwen3`: Qwen3, dense.
+    Qwen3,
     /// `glm`: GLM-4 9B in the Transformers port.
     Glm,
+    /// `glm4`: GLM-4-0414.
+    Glm4,
+    /// `chatglm`: ChatGLM3 and GLM-4 9B as first published, with Megatron's names and fused layers.
+    ChatGlm,
 }
 
 impl ModelFamily {
-    const ALL: [(Self, &'static str); 3] =
-        [(Self::Llama, "llama"), (Self::Qwen2, "qwen2"), (Self::Glm, "glm")];
+    const ALL: [Self; 6] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Glm, Self::Glm4, Self::ChatGlm];
 
     /// The `model_type` of config.json.
     #[must_use]
@@ -29,21 +37,52 @@ impl ModelFamily {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
             Self::Glm => "glm",
+            Self::Glm4 => "glm4",
+            Self::ChatGlm => "chatglm",
         }
+    }
+
+    fn is_glm(self) -> bool {
+        matches!(self, Self::Glm | Self::Glm4 | Self::ChatGlm)
     }
 }
 
-/// How the checkpoint keeps the first layer of the MLP.
+/// How the checkpoint keeps layers that read the same input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MlpLayout {
-    /// `gate_proj` and `up_proj`.
+pub enum Projections {
+    /// A matrix each.
     Separate,
-    /// One `gate_up_proj`, gate rows first.
+    /// One matrix, their rows one below the other.
     Fused,
 }
 
-/// A dense decoder: pre-norm blocks of attention and SwiGLU.
+/// How rotary frequencies differ from `theta^(-2i / rotary_dim)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all.
+    None,
+    /// All divided by a factor (Chen et al., 2023).
+    Linear {
+        /// The divisor.
+        factor: f64,
+    },
+    /// Long wavelengths divided, short ones kept, those between blended (Llama 3.1; Transformers 5.23,
+    /// `modeling_rope_utils.py`).
+    Llama3 {
+        /// The divisor of long wavelengths.
+        factor: f64,
+        /// Wavelengths above `original / low_freq_factor` are divided.
+        low_freq_factor: f64,
+        /// Wavelengths below `original / high_freq_factor` are kept.
+        high_freq_factor: f64,
+        /// Positions of the model before its context was extended.
+        original_max_position_embeddings: f64,
+    },
+}
+
+/// A dense decoder: blocks of attention and SwiGLU, each behind a norm.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
     /// Whose names the checkpoint uses.
@@ -68,6 +107,8 @@ pub struct DecoderConfig {
     pub rope_style: RopeStyle,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
+    /// How the frequencies are changed.
+    pub rope_scaling: RopeScaling,
     /// Added to the mean square in norms.
     pub rms_norm_eps: f32,
     /// Whether q, k and v have a bias.
@@ -76,8 +117,14 @@ pub struct DecoderConfig {
     pub output_bias: bool,
     /// Whether the MLP has biases.
     pub mlp_bias: bool,
+    /// Whether each head's queries and keys are normalised before they rotate.
+    pub qk_norm: bool,
+    /// Whether what attention and MLP give is normalised before it joins the residual stream.
+    pub sandwich_norms: bool,
+    /// How queries, keys and values are kept.
+    pub qkv_projections: Projections,
     /// How the MLP's first layer is kept.
-    pub mlp_layout: MlpLayout,
+    pub gate_up_projections: Projections,
     /// Whether the head uses the embedding's weights.
     pub tie_word_embeddings: bool,
     /// Positions the model was made for.
@@ -94,17 +141,21 @@ impl DecoderConfig {
     /// # Errors
     /// A key that is missing, of the wrong type or without sense, and any setting that this program does not do.
     pub fn from_json(json: &Value) -> Result<Self, ModelError> {
-        let read = Reader { json };
+        let read = Reader::new(json);
         let family = read.family()?;
         read.refuse_what_is_not_done()?;
 
+        if family == ModelFamily::ChatGlm {
+            return read.chatglm();
+        }
         let hidden_size = read.size("hidden_size")?;
         let num_attention_heads = read.size("num_attention_heads")?;
         let num_key_value_heads = read.optional_size("num_key_value_heads")?.unwrap_or(num_attention_heads);
-        let head_dim = match read.optional_size("head_dim")? {
-            Some(size) => size,
-            None if hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
-            None => {
+        let head_dim = match (read.optional_size("head_dim")?, family) {
+            (Some(size), _) => size,
+            (None, ModelFamily::Qwen3 | ModelFamily::Glm | ModelFamily::Glm4) => 128,
+            (None, _) if hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
+            (None, _) => {
                 return Err(config(
                     "num_attention_heads",
                     format!(
@@ -113,18 +164,9 @@ impl DecoderConfig {
                 ));
             }
         };
-        if !num_attention_heads.is_multiple_of(num_key_value_heads) {
-            return Err(config(
-                "num_key_value_heads",
-                format!(
-                    "found {num_key_value_heads}, expected a divisor of num_attention_heads {num_attention_heads}"
-                ),
-            ));
-        }
-        let rotary_factor = read.rope_number("partial_rotary_factor")?.unwrap_or(match family {
-            ModelFamily::Glm => 0.5,
-            ModelFamily::Llama | ModelFamily::Qwen2 => 1.0,
-        });
+        check_heads("num_key_value_heads", num_attention_heads, num_key_value_heads)?;
+        let rotary_factor =
+            read.rope_number("partial_rotary_factor")?.unwrap_or(if family.is_glm() { 0.5 } else { 1.0 });
         let rotary_dim = (head_dim as f64 * rotary_factor) as usize;
         if rotary_dim == 0 || rotary_dim > head_dim || rotary_dim % 2 == 1 {
             return Err(config(
@@ -134,7 +176,8 @@ impl DecoderConfig {
                 ),
             ));
         }
-        let attention_bias = read.flag("attention_bias")?;
+        let attention_bias = read.flag("attention_bias")?.unwrap_or(false);
+        let fused_gate_up = matches!(family, ModelFamily::Glm | ModelFamily::Glm4);
         Ok(Self {
             family,
             vocab_size: read.size("vocab_size")?,
@@ -145,25 +188,21 @@ impl DecoderConfig {
             num_key_value_heads,
             head_dim,
             rotary_dim,
-            rope_style: match family {
-                ModelFamily::Glm => RopeStyle::Interleaved,
-                ModelFamily::Llama | ModelFamily::Qwen2 => RopeStyle::Half,
-            },
+            rope_style: if family.is_glm() { RopeStyle::Interleaved } else { RopeStyle::Half },
             rope_theta: read.rope_number("rope_theta")?.unwrap_or(10_000.0),
-            rms_norm_eps: read.number("rms_norm_eps")?.unwrap_or(match family {
-                ModelFamily::Glm => 1.5625e-7,
-                ModelFamily::Llama | ModelFamily::Qwen2 => 1e-6,
+            rope_scaling: read.rope_scaling()?,
+            rms_norm_eps: read.number("rms_norm_eps")?.unwrap_or(if family.is_glm() {
+                1.5625e-7
+            } else {
+                1e-6
             }) as f32,
-            qkv_bias: match family {
-                ModelFamily::Qwen2 => true,
-                ModelFamily::Llama | ModelFamily::Glm => attention_bias.unwrap_or(false),
-            },
-            output_bias: family == ModelFamily::Llama && attention_bias.unwrap_or(false),
+            qkv_bias: family == ModelFamily::Qwen2 || attention_bias,
+            output_bias: matches!(family, ModelFamily::Llama | ModelFamily::Qwen3) && attention_bias,
             mlp_bias: family == ModelFamily::Llama && read.flag("mlp_bias")?.unwrap_or(false),
-            mlp_layout: match family {
-                ModelFamily::Glm => MlpLayout::Fused,
-                ModelFamily::Llama | ModelFamily::Qwen2 => MlpLayout::Separate,
-            },
+            qk_norm: family == ModelFamily::Qwen3,
+            sandwich_norms: family == ModelFamily::Glm4,
+            qkv_projections: Projections::Separate,
+            gate_up_projections: if fused_gate_up { Projections::Fused } else { Projections::Separate },
             tie_word_embeddings: read.flag("tie_word_embeddings")?.unwrap_or(false),
             max_position_embeddings: read.optional_size("max_position_embeddings")?.unwrap_or(2048),
             initializer_range: read.number("initializer_range")?.unwrap_or(0.02),
@@ -201,110 +240,10 @@ impl DecoderConfig {
             + bias(self.output_bias, hidden)
             + 3 * hidden * inner
             + bias(self.mlp_bias, 2 * inner + hidden)
-            + 2 * hidden;
+            + hidden * if self.sandwich_norms { 4 } else { 2 }
+            + bias(self.qk_norm, 2 * self.head_dim as u64);
         let embeddings = self.vocab_size as u64 * hidden * if self.tie_word_embeddings { 1 } else { 2 };
         embeddings + hidden + self.num_hidden_layers as u64 * block
-    }
-}
-
-fn config(key: &'static str, detail: String) -> ModelError {
-    ModelError::Config { key, detail }
-}
-
-fn unsupported(key: &'static str, found: impl ToString, hint: &str) -> ModelError {
-    ModelError::Unsupported { key, found: found.to_string(), hint: hint.to_owned() }
-}
-
-/// Typed access to config.json, each failure naming its key.
-struct Reader<'a> {
-    json: &'a Value,
-}
-
-impl Reader<'_> {
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.json.get(key).filter(|value| !value.is_null())
-    }
-
-    fn family(&self) -> Result<ModelFamily, ModelError> {
-        let known = || ModelFamily::ALL.map(|(_, name)| name).join(", ");
-        let Some(value) = self.get("model_type") else {
-            return Err(config("model_type", format!("missing; expected one of {}", known())));
-        };
-        ModelFamily::ALL
-            .iter()
-            .find(|(_, name)| value.as_str() == Some(name))
-            .map(|(family, _)| *family)
-            .ok_or_else(|| unsupported("model_type", value, &format!("; families it knows: {}", known())))
-    }
-
-    fn size(&self, key: &'static str) -> Result<usize, ModelError> {
-        self.optional_size(key)?
-            .ok_or_else(|| config(key, "missing; expected a whole number of at least 1".to_owned()))
-    }
-
-    fn optional_size(&self, key: &'static str) -> Result<Option<usize>, ModelError> {
-        const LARGEST: u64 = 1 << 31;
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_u64() {
-            Some(size @ 1..=LARGEST) => Ok(Some(size as usize)),
-            _ => Err(config(key, format!("found {value}, expected a whole number from 1 to {LARGEST}"))),
-        }
-    }
-
-    fn number(&self, key: &'static str) -> Result<Option<f64>, ModelError> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        match value.as_f64() {
-            Some(number) if number.is_finite() && number > 0.0 => Ok(Some(number)),
-            _ => Err(config(key, format!("found {value}, expected a number above 0"))),
-        }
-    }
-
-    /// A rotary setting, at the top (Transformers 4) or in `rope_parameters` (Transformers 5).
-    fn rope_number(&self, key: &'static str) -> Result<Option<f64>, ModelError> {
-        match self.get("rope_parameters").filter(|parameters| parameters.get(key).is_some()) {
-            Some(parameters) => Reader { json: parameters }.number(key),
-            None => self.number(key),
-        }
-    }
-
-    fn flag(&self, key: &'static str) -> Result<Option<bool>, ModelError> {
-        let Some(value) = self.get(key) else { return Ok(None) };
-        value.as_bool().map(Some).ok_or_else(|| config(key, format!("found {value}, expected true or false")))
-    }
-
-    fn refuse_what_is_not_done(&self) -> Result<(), ModelError> {
-        if let Some(value) =
-            self.get("hidden_act").filter(|value| !matches!(value.as_str(), Some("silu" | "swish")))
-        {
-            return Err(unsupported("hidden_act", value, "; only \"silu\""));
-        }
-        for key in ["rope_scaling", "rope_parameters"] {
-            let Some(value) = self.get(key) else { continue };
-            let kind = value.get("rope_type").or_else(|| value.get("type")).and_then(Value::as_str);
-            if !matches!(kind, None | Some("default")) || (kind.is_none() && key == "rope_scaling") {
-                return Err(unsupported(key, value, "; only rope_type \"default\""));
-            }
-        }
-        if self.flag("use_sliding_window")? == Some(true) {
-            return Err(unsupported("use_sliding_window", true, "; every token must see all before it"));
-        }
-        let other_layer = self
-            .get("layer_types")
-            .and_then(Value::as_array)
-            .and_then(|layers| layers.iter().find(|layer| layer.as_str() != Some("full_attention")));
-        if let Some(layer) = other_layer {
-            return Err(unsupported("layer_types", layer, "; only \"full_attention\""));
-        }
-        if let Some(value) = self.get("pretraining_tp").filter(|value| value.as_u64() != Some(1)) {
-            return Err(unsupported("pretraining_tp", value, "; only 1"));
-        }
-        if let Some(value) = self.get("quantization_config") {
-            return Err(unsupported("quantization_config", value, "; give the unquantised model"));
-        }
-        if let Some(value) = self.get("attention_dropout").filter(|value| value.as_f64() != Some(0.0)) {
-            return Err(unsupported("attention_dropout", value, "; only 0"));
-        }
-        Ok(())
     }
 }
 
@@ -342,7 +281,31 @@ mod tests {
             (8, RopeStyle::Interleaved, 5000.0)
         );
         assert!(config.qkv_bias && !config.output_bias);
-        assert_eq!(config.mlp_layout, MlpLayout::Fused);
+        assert_eq!(config.gate_up_projections, Projections::Fused);
+    }
+
+    #[test]
+    fn chatglm_has_its_own_keys() {
+        let json = json!({
+            "model_type": "chatglm", "padded_vocab_size": 100, "hidden_size": 32, "ffn_hidden_size": 64, "num_layers": 2,
+            "num_attention_heads": 4, "multi_query_attention": true, "multi_query_group_num": 2, "kv_channels": 8,
+            "add_qkv_bias": true, "rope_ratio": 500, "quantization_bit": 0, "layernorm_epsilon": 1e-5, "rmsnorm": true
+        });
+        let config = DecoderConfig::from_json(&json).unwrap();
+        assert_eq!((config.rotary_dim, config.rope_theta, config.num_key_value_heads), (4, 5e6, 2));
+        assert_eq!((config.qkv_projections, config.qkv_bias), (Projections::Fused, true));
+        for (key, value) in [
+            ("multi_query_attention", json!(false)),
+            ("post_layer_norm", json!(false)),
+            ("quantization_bit", json!(4)),
+            ("multi_query_group_num", json!(3)),
+            ("kv_channels", json!(6)),
+        ] {
+            let mut json = json.clone();
+            json[key] = value;
+            let message = DecoderConfig::from_json(&json).unwrap_err().to_string();
+            assert!(message.contains(key), "{key}: {message}");
+        }
     }
 
     #[test]
@@ -351,7 +314,9 @@ mod tests {
             ("model_type", json!("mamba")),
             ("hidden_act", json!("gelu")),
             ("rope_scaling", json!({"type": "yarn", "factor": 4.0})),
-            ("rope_parameters", json!({"rope_type": "llama3"})),
+            ("rope_parameters", json!({"rope_type": "longrope"})),
+            ("rope_scaling", json!({"type": "linear"})),
+            ("attention_dropout", json!(0.1)),
             ("use_sliding_window", json!(true)),
             ("layer_types", json!(["full_attention", "sliding_attention"])),
             ("quantization_config", json!({"bits": 4})),
