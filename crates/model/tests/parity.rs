@@ -185,3 +185,66 @@ fn greedy_generation_equals_transformers() {
         assert_eq!(found[0].ids, greedy, "{case}");
     }
 }
+
+/// The tensors of the `glm` case under ChatGLM's own names, projections fused.
+fn as_chatglm(dir: &Path) {
+    let bytes = std::fs::read(golden("glm").join("model.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let fused = |names: &[&str], shape: Vec<usize>| {
+        let data: Vec<u8> = names.iter().flat_map(|name| file.tensor(name).unwrap().data().to_vec()).collect();
+        (data, shape)
+    };
+    let mut tensors: Vec<(String, (Vec<u8>, Vec<usize>))> = Vec::new();
+    for name in file.names() {
+        let tensor = file.tensor(name).unwrap();
+        let renamed = name
+            .replace("model.embed_tokens", "transformer.embedding.word_embeddings")
+            .replace("model.layers", "transformer.encoder.layers")
+            .replace("model.norm", "transformer.encoder.final_layernorm")
+            .replace("lm_head", "transformer.output_layer")
+            .replace("self_attn.o_proj", "self_attention.dense")
+            .replace("gate_up_proj", "dense_h_to_4h")
+            .replace("down_proj", "dense_4h_to_h");
+        let Some((layer, kind)) = renamed.split_once("self_attn.q_proj.") else {
+            if !renamed.contains("self_attn.") {
+                tensors.push((renamed, (tensor.data().to_vec(), tensor.shape().to_vec())));
+            }
+            continue;
+        };
+        let parts = ["q", "k", "v"].map(|part| name.replace("q_proj", &format!("{part}_proj")));
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let rows = parts.iter().map(|name| file.tensor(name).unwrap().shape()[0]).sum();
+        let shape = if kind == "weight" { vec![rows, 16] } else { vec![rows] };
+        tensors.push((format!("{layer}self_attention.query_key_value.{kind}"), fused(&parts, shape)));
+    }
+    let views = tensors.iter().map(|(name, (data, shape))| {
+        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, shape.clone(), data).unwrap();
+        (name.as_str(), view)
+    });
+    safetensors::serialize_to_file(views, None, &dir.join("model.safetensors")).unwrap();
+    let config = serde_json::json!({
+        "model_type": "chatglm", "padded_vocab_size": 61, "hidden_size": 16, "ffn_hidden_size": 24, "num_layers": 2,
+        "num_attention_heads": 2, "kv_channels": 8, "multi_query_attention": true, "multi_query_group_num": 2,
+        "add_qkv_bias": true, "add_bias_linear": false, "rmsnorm": true, "rope_ratio": 1.0,
+        "layernorm_epsilon": 1.5625e-7
+    });
+    std::fs::write(dir.join("config.json"), config.to_string()).unwrap();
+}
+
+#[test]
+fn chatglm_computes_what_glm_does_with_the_same_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    as_chatglm(dir.path());
+    let json = expected("glm");
+    let decoder = Decoder::load(dir.path(), CpuDevice::new()).unwrap();
+    let mut model = TrainableModel::new(decoder, TrainMethod::Full, 0).unwrap();
+    let found = model.logprobs(&batch(&samples(&json))).unwrap();
+    for (found, wanted) in found.iter().zip(numbers(&json["logprobs"])) {
+        close(f64::from(*found), wanted, 1e-4, "chatglm");
+    }
+    let saved = tempfile::tempdir().unwrap();
+    model.save_full(saved.path(), toolsmith_model::WeightType::F32).unwrap();
+    let again = Decoder::load(saved.path(), CpuDevice::new()).unwrap();
+    let mut again = TrainableModel::new(again, TrainMethod::Full, 0).unwrap();
+    assert_eq!(again.logprobs(&batch(&samples(&json))).unwrap(), found);
+}
