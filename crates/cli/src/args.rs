@@ -12,6 +12,7 @@ use toolsmith_chat::data::TrainOn;
 use toolsmith_chat::data::convert::RawFormat;
 use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::PartWeights;
+use toolsmith_model::WeightType;
 use toolsmith_prepare::{RecordFormat, SampleOptions};
 
 use crate::compat::{self, CompatArgs};
@@ -67,8 +68,10 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     /// Look at samples token by token: trained, untrained and control tokens in colours
     Preview(PreviewArgs),
-    /// Train a model as a YAML file says: full or LoRA
+    /// Train a model as a YAML file says: full, LoRA or P-Tuning v2
     Train(TrainArgs),
+    /// Add an adapter into its model's weights: a plain model folder
+    Merge(MergeArgs),
     /// Continue a text, without any chat template
     Generate(GenerateArgs),
     /// Talk to a model; its tool calls are shown and you type their results
@@ -385,6 +388,20 @@ pub(crate) struct ConvertArgs {
     /// Print the counts as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `merge`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MergeArgs {
+    /// The adapter, and the base if it is not the one that the adapter names.
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The model folder to write; it appears only when it is whole
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Number type of the weights [default: the base's]
+    #[arg(long, value_name = "TYPE", value_parser = named(&WeightType::ALL, WeightType::torch_name))]
+    pub(crate) dtype: Option<WeightType>,
 }
 
 /// `preview`

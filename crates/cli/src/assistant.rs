@@ -12,15 +12,16 @@ use toolsmith_chat::template::{
 };
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
-use toolsmith_model::{Decoder, Generated, GenerationOptions, StopReason, generate};
+use toolsmith_model::{AdapterConfig, Decoder, Generated, GenerationOptions, StopReason, generate};
 
+use crate::adapter_folder::{adapter_folder, base_of};
 use crate::args::{ModelArgs, SamplingArgs};
 use crate::hub::Need;
 use crate::model_folder::{ModelFolder, TOKENIZER_FILES};
 
 /// A model that answers.
 pub(crate) struct Assistant {
-    /// The weights, a given adapter merged into them.
+    /// The weights, a given adapter merged into them (a prefix attached to them).
     pub(crate) decoder: Decoder<CpuDevice>,
     /// Its tokenizer.
     pub(crate) tokenizer: ChatTokenizer,
@@ -28,6 +29,8 @@ pub(crate) struct Assistant {
     pub(crate) template: Option<ChatTemplate>,
     /// Ids that end an answer.
     pub(crate) stop_ids: Vec<u32>,
+    /// Its small files, those of the adapter before the base's.
+    pub(crate) files: ModelFolder,
 }
 
 /// One answer.
@@ -65,9 +68,11 @@ impl Assistant {
         let mut decoder = Decoder::load(&folder.path, CpuDevice::new())?;
         if let Some(adapter) = &adapter {
             decoder.load_adapter(adapter)?;
-            decoder.merge_adapter();
+            if matches!(decoder.adapter(), Some(AdapterConfig::Lora(_))) {
+                decoder.merge_adapter()?;
+            }
         }
-        Ok(Self { decoder, tokenizer, template, stop_ids })
+        Ok(Self { decoder, tokenizer, template, stop_ids, files })
     }
 
     /// The chat template, which answering needs.
@@ -175,31 +180,4 @@ pub(crate) fn without_stop(generated: &Generated) -> &[u32] {
         (StopReason::StopId(_), Some((_, before))) => before,
         _ => &generated.ids,
     }
-}
-
-/// The folder of an adapter: the one given, or `adapter` in it where a run folder was given.
-fn adapter_folder(given: &Path) -> anyhow::Result<PathBuf> {
-    let candidates = [given.to_path_buf(), given.join("adapter")];
-    let found = candidates.into_iter().find(|folder| folder.join("adapter_config.json").exists());
-    found.with_context(|| {
-        format!(
-            "{}: has no adapter_config.json; expected an adapter folder in PEFT's layout, such as the one that train \
-             writes into output_dir/adapter",
-            given.display()
-        )
-    })
-}
-
-/// The base that an adapter names.
-fn base_of(adapter: &Path) -> anyhow::Result<String> {
-    let path = adapter.join("adapter_config.json");
-    let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("{}: cannot be read; expected an adapter folder in PEFT's layout", path.display())
-    })?;
-    let json: Json =
-        serde_json::from_str(&text).with_context(|| format!("{}: is not JSON", path.display()))?;
-    let base = json.get("base_model_name_or_path").and_then(Json::as_str).filter(|base| !base.is_empty());
-    base.map(str::to_owned).with_context(|| {
-        format!("{}: names no base_model_name_or_path. Give the base with --model", path.display())
-    })
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 bad records found in the data.
 
+mod adapter_folder;
 mod args;
 mod assistant;
 mod check_report;
@@ -62,6 +63,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Convert(args) => commands::convert::run(&args, &styles, out),
         Command::Preview(args) => commands::preview::run(&args, threads, &styles, out),
         Command::Train(args) => commands::train::run(&args, threads, &styles, out),
+        Command::Merge(args) => commands::merge::run(&args, out),
         Command::Generate(args) => commands::generate::run(&args, out),
         Command::Chat(args) => commands::chat::run(&args, &styles, &mut io::stdin().lock(), out),
         Command::Eval(args) => commands::eval::run(&args, &styles, out),

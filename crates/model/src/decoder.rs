@@ -210,6 +210,12 @@ impl<D: Device> Decoder<D> {
         Ok(())
     }
 
+    /// The attached adapter's settings.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&AdapterConfig> {
+        self.adapter.as_ref()
+    }
+
     /// What it looks like.
     #[must_use]
     pub fn config(&self) -> &DecoderConfig {

@@ -31,6 +31,16 @@ pub enum WeightType {
 }
 
 impl WeightType {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
+    /// The type that a config.json names; float32 where it names none of these.
+    #[must_use]
+    pub fn of_config(json: &Value) -> Self {
+        let named = json.get("dtype").or_else(|| json.get("torch_dtype")).and_then(Value::as_str);
+        Self::ALL.into_iter().find(|dtype| named == Some(dtype.torch_name())).unwrap_or(Self::F32)
+    }
+
     /// Its name in config.json.
     #[must_use]
     pub fn torch_name(self) -> &'static str {

@@ -29,6 +29,8 @@ pub struct RunOptions {
     pub max_tokens_per_run: usize,
     /// Whether a prefix that several samples of a step share is computed once.
     pub share_prefixes: bool,
+    /// Whether blocks run forward again before they run backward: less memory, a third more arithmetic, the same result.
+    pub recompute: bool,
     /// AdamW's values.
     pub optimizer: AdamWOptions,
     /// Longest gradient (2-norm over all trained weights); longer ones are scaled down to it. 0: no limit.
@@ -58,6 +60,7 @@ impl Default for RunOptions {
             batch_size: 16,
             max_tokens_per_run: 4096,
             share_prefixes: true,
+            recompute: false,
             optimizer: AdamWOptions::default(),
             max_grad_norm: 1.0,
             seed: 42,

@@ -11,8 +11,8 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use toolsmith_kernels::Device;
 use toolsmith_model::{
-    Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TokenWeights, TrainMethod,
-    TrainableModel, WeightType,
+    Activations, Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TokenWeights,
+    TrainMethod, TrainableModel, WeightType,
 };
 
 use crate::checkpoint::{self, TrainerState};
@@ -98,7 +98,8 @@ impl<D: Device> Trainer<D> {
             runs::check_length(sample, &options)?;
         }
         let eval = runs::lay_out(&eval_samples.iter().collect::<Vec<_>>(), &options)?;
-        let mut model = TrainableModel::new(decoder, method.clone(), options.seed)?;
+        let activations = if options.recompute { Activations::Recompute } else { Activations::Keep };
+        let mut model = TrainableModel::with_activations(decoder, method.clone(), options.seed, activations)?;
         let device = model.device().clone();
         let optimizer = AdamW::new(device, options.optimizer, &model.parameters_mut());
         let order = DataOrder::new(samples.len(), options.batch_size, options.seed);

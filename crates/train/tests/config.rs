@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use toolsmith_chat::compat::Compat;
-use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
+use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod, WeightType};
 use toolsmith_train::config::KEYS;
 use toolsmith_train::{Length, ScheduleKind, TrainConfig, Warmup};
 
@@ -118,8 +118,43 @@ fn the_command_line_wins_over_the_file_and_later_words_over_earlier_ones() {
     assert_eq!(config.run.schedule.learning_rate, 1e-5);
     match config.method {
         TrainMethod::Lora(lora) => assert_eq!((lora.r, lora.lora_dropout), (2, 0.5)),
-        TrainMethod::Full => panic!("the method was changed"),
+        other => panic!("the method was changed: {other:?}"),
     }
+}
+
+#[test]
+fn methods_have_their_own_keys() {
+    let method = |words: &[&str]| with(MINIMAL, words).map(|config| config.method);
+    let prefix = PrefixConfig {
+        num_virtual_tokens: 16,
+        encoder_hidden_size: Some(512),
+        positions: PrefixPositions::FromZero,
+    };
+    let words = [
+        "method=prefix_tuning",
+        "prefix_tuning.num_virtual_tokens=16",
+        "prefix_tuning.prefix_projection=true",
+        "prefix_tuning.positions=from_zero",
+    ];
+    assert_eq!(method(&words), Ok(TrainMethod::Prefix(prefix)));
+    let frozen = method(&["method=full", "freeze=[model.embed_tokens.*]"]);
+    assert_eq!(frozen, Ok(TrainMethod::FullExcept(vec!["model.embed_tokens.*".to_owned()])));
+    match method(&["lora.use_dora=true", "lora.use_rslora=true", "lora.modules_to_save=[lm_head]"]) {
+        Ok(TrainMethod::Lora(lora)) => {
+            assert!(lora.use_dora && lora.use_rslora);
+            assert_eq!(lora.modules_to_save, ["lm_head"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    let refused = |words: &[&str], part: &str| {
+        let message = method(words).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    };
+    refused(&["method=full", "prefix_tuning={}"], "means nothing without method: prefix_tuning");
+    refused(&["freeze=[x]"], "only method: full");
+    refused(&["lora.use_dora=true", "lora.lora_dropout=0.1"], "with use_dora only 0");
+    refused(&["method=prefix_tuning", "prefix_tuning.encoder_hidden_size=8"], "without prefix_projection");
+    refused(&["method=prefix_tuning", "from_scratch=true"], "nothing to adapt");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn a_shared_prefix_gives_each_tensor_the_gradient_of_the_samples_apart() {
         let read = |parameter: toolsmith_model::Parameter<'_, toolsmith_kernels::CpuDevice>| {
             let mut values = vec![0.0; parameter.shape.iter().product()];
             toolsmith_kernels::Device::read(&device, parameter.grad, 0, &mut values);
-            (parameter.name.to_owned(), values)
+            (parameter.name.into_owned(), values)
         };
         model.parameters_mut().into_iter().map(read).collect::<Vec<_>>()
     };

@@ -9,11 +9,27 @@ use std::path::Path;
 
 use support::{contents, job, lora, options, run, samples, train};
 use tempfile::{TempDir, tempdir};
-use toolsmith_model::TrainMethod;
+use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TrainMethod};
 use toolsmith_train::{Outcome, RunOptions, TrainError, Trainer};
 
-fn methods() -> [TrainMethod; 2] {
-    [TrainMethod::Full, lora(0.2)]
+fn methods() -> [TrainMethod; 6] {
+    let prefix = |encoder_hidden_size, positions| {
+        TrainMethod::Prefix(PrefixConfig { num_virtual_tokens: 3, encoder_hidden_size, positions })
+    };
+    let dora = LoraConfig {
+        r: 2,
+        use_dora: true,
+        modules_to_save: vec!["lm_head".to_owned()],
+        ..Default::default()
+    };
+    [
+        TrainMethod::Full,
+        lora(0.2),
+        TrainMethod::Lora(dora),
+        TrainMethod::FullExcept(vec!["*.mlp.*".to_owned()]),
+        prefix(None, PrefixPositions::FromZero),
+        prefix(Some(4), PrefixPositions::AfterPrefix),
+    ]
 }
 
 /// A whole run of 8 steps over 10 samples: epochs of 3 steps, checkpoints after 3, 6 and 8.

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod convert;
 pub(crate) mod eval;
 pub(crate) mod generate;
+pub(crate) mod merge;
 pub(crate) mod parse;
 pub(crate) mod prepare;
 pub(crate) mod preview;

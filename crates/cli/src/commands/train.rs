@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
-use toolsmith_model::{Decoder, DecoderConfig};
+use toolsmith_model::{Decoder, DecoderConfig, TrainMethod};
 use toolsmith_prepare::{
     Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_prepared, prepare_in_memory,
     read_prepared,
@@ -292,8 +292,8 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 
 fn next_commands(folder: &ModelFolder, config: &TrainConfig, weights: &Path) -> String {
     let model = match config.method {
-        toolsmith_model::TrainMethod::Full => format!("--model {}", weights.display()),
-        toolsmith_model::TrainMethod::Lora(_) => {
+        TrainMethod::Full | TrainMethod::FullExcept(_) => format!("--model {}", weights.display()),
+        TrainMethod::Lora(_) | TrainMethod::Prefix(_) => {
             format!("--model {} --adapter {}", folder.given, weights.display())
         }
     };

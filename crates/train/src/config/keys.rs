@@ -10,17 +10,18 @@ use toolsmith_chat::compat::{Compat, Limits, llama_factory};
 use toolsmith_chat::data::{RecordFormat, TrainOn};
 use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::PartWeights;
-use toolsmith_model::{LoraConfig, TargetModules, TrainMethod, WeightType};
+use toolsmith_model::{TrainMethod, WeightType};
 
 use super::TrainConfig;
 use super::document::Entry;
 use super::group::{Group, Range};
 use super::issue::{Issue, Place};
+use super::method;
 use crate::{AdamWOptions, Length, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
 
-const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
+pub(super) const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
 const NOT_NEGATIVE: Range = Range { expected: "a number, 0 or above", holds: |x| x >= 0.0 };
-const FRACTION: Range =
+pub(super) const FRACTION: Range =
     Range { expected: "a number from 0 up to but not including 1", holds: |x| (0.0..1.0).contains(&x) };
 
 /// What keys of other trainers are called here.
@@ -44,6 +45,14 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("lora_dropout", "set it inside lora"),
     ("lora_target", "set target_modules inside lora"),
     ("target_modules", "set it inside lora"),
+    ("use_rslora", "set it inside lora"),
+    ("use_dora", "set it inside lora"),
+    ("modules_to_save", "set it inside lora"),
+    ("additional_target", "set modules_to_save inside lora"),
+    ("pre_seq_len", "set num_virtual_tokens inside prefix_tuning, with method: prefix_tuning"),
+    ("num_virtual_tokens", "set it inside prefix_tuning"),
+    ("gradient_checkpointing", "did you mean recompute?"),
+    ("freeze_trainable_layers", "name what is not trained with freeze, such as [model.layers.0.*]"),
     ("resume_from_checkpoint", "resume on the command line with --resume"),
     ("bf16", "this trains in float32; save_dtype chooses the type of the saved weights"),
     ("fp16", "this trains in float32; save_dtype chooses the type of the saved weights"),
@@ -73,8 +82,11 @@ pub const KEYS: &[&str] = &[
     "skip_bad",
     "output_dir",
     "method",
+    "freeze",
     "lora",
+    "prefix_tuning",
     "save_dtype",
+    "recompute",
     "learning_rate",
     "lr_scheduler_type",
     "warmup_steps",
@@ -98,17 +110,18 @@ pub const KEYS: &[&str] = &[
     "lora.lora_alpha",
     "lora.lora_dropout",
     "lora.target_modules",
+    "lora.use_rslora",
+    "lora.use_dora",
+    "lora.modules_to_save",
+    "prefix_tuning.num_virtual_tokens",
+    "prefix_tuning.prefix_projection",
+    "prefix_tuning.encoder_hidden_size",
+    "prefix_tuning.positions",
     "loss_weights.name",
     "loss_weights.argument_key",
     "loss_weights.argument_value",
     "loss_weights.prose",
 ];
-
-#[derive(Clone, Copy)]
-enum Method {
-    Lora,
-    Full,
-}
 
 pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> TrainConfig {
     let mut top = Group::new("", entries, issues);
@@ -136,28 +149,14 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
 
-    let method = top.choice("method", Method::Lora, &[("lora", Method::Lora), ("full", Method::Full)]);
-    let lora = top.inner("lora");
-    let method = match method {
-        Method::Lora => TrainMethod::Lora(read_lora(lora, top.issues())),
-        Method::Full => {
-            if let Some((place, _)) = lora {
-                top.refuse(
-                    "lora",
-                    &place,
-                    "it means nothing with method: full; drop it, or set method: lora",
-                );
-            }
-            TrainMethod::Full
-        }
-    };
-    if from_scratch && matches!(method, TrainMethod::Lora(_)) {
-        let message = "random weights have nothing to adapt; set method: full, or from_scratch: false";
-        top.refuse("from_scratch", &Place::Absent, message);
-    }
+    let method = method::read(&mut top, from_scratch);
     let dtypes = [("float32", WeightType::F32), ("bfloat16", WeightType::Bf16), ("float16", WeightType::F16)];
     let save_dtype = top.choice("save_dtype", WeightType::F32, &dtypes);
-    let default_rate = if matches!(method, TrainMethod::Full) { 5e-5 } else { 2e-4 };
+    let default_rate = match method {
+        TrainMethod::Full | TrainMethod::FullExcept(_) => 5e-5,
+        TrainMethod::Lora(_) => 2e-4,
+        TrainMethod::Prefix(_) => 5e-3,
+    };
     let run = read_run(&mut top, default_rate);
     if max_length.is_some_and(|tokens| tokens > run.max_tokens_per_run) {
         let message = format_args!(
@@ -205,23 +204,6 @@ fn read_limits(top: &mut Group<'_>) -> Limits {
     }
 }
 
-fn read_lora(group: Option<(Place, Vec<(Entry, Entry)>)>, issues: &mut Vec<Issue>) -> LoraConfig {
-    let entries = group.map(|(_, entries)| entries).unwrap_or_default();
-    let mut lora = Group::new("lora.", entries, issues);
-    let r = lora.count("r", 1, " of dimensions").map_or(8, to_usize);
-    let lora_alpha = lora.number("lora_alpha", 2.0 * r as f64, &POSITIVE) as f32;
-    let lora_dropout = lora.number("lora_dropout", 0.0, &FRACTION) as f32;
-    let names =
-        lora.texts("target_modules", "all-linear, or a list of layer names, such as [q_proj, v_proj]");
-    let target_modules = match names.as_slice() {
-        [] => TargetModules::AllLinear,
-        [all] if all == "all-linear" => TargetModules::AllLinear,
-        _ => TargetModules::Names(names),
-    };
-    lora.finish(&[("rank", "did you mean lora.r?"), ("alpha", "did you mean lora.lora_alpha?")]);
-    LoraConfig { r, lora_alpha, lora_dropout, target_modules, ..Default::default() }
-}
-
 fn read_loss_weights(group: (Place, Vec<(Entry, Entry)>), issues: &mut Vec<Issue>) -> PartWeights {
     let mut weights = Group::new("loss_weights.", group.1, issues);
     let mut weight = |key: &'static str| weights.number(key, 1.0, &NOT_NEGATIVE) as f32;
@@ -260,6 +242,7 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
         batch_size: top.count("batch_size", 1, " of conversations").map_or(16, to_usize),
         max_tokens_per_run: top.count("max_tokens_per_run", 1, " of tokens").map_or(4096, to_usize),
         share_prefixes: top.flag("share_prefixes", true),
+        recompute: top.flag("recompute", false),
         optimizer: AdamWOptions {
             beta1: top.number("adam_beta1", 0.9, &FRACTION) as f32,
             beta2: top.number("adam_beta2", 0.999, &FRACTION) as f32,
@@ -275,6 +258,6 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
     }
 }
 
-fn to_usize(count: u64) -> usize {
+pub(super) fn to_usize(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

@@ -8,6 +8,7 @@ mod document;
 mod group;
 mod issue;
 mod keys;
+mod method;
 
 use std::path::PathBuf;
 
