@@ -1,10 +1,11 @@
-//! The fast device: f32, all cores, vector instructions chosen when the program runs.
+//! The fast device: f32, all cores, vector instructions chosen when the program runs; on request, products in bf16.
 //!
 //! In and out: slices in memory. Each result is the same for any number of threads: work is cut by shape, never by
 //! the number of workers, and sums that cross a cut are added in its order. Not known: the order of operations.
 
 mod attention;
 mod attention_backward;
+mod bf16;
 mod head;
 mod matmul;
 mod norm;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 pub use attention::CpuSpans;
+use bf16::Engine;
+pub use bf16::{Precision, UnsupportedPrecision};
 
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
@@ -29,6 +32,8 @@ use crate::tree::QuerySpan;
 #[derive(Debug, Clone, Default)]
 pub struct CpuDevice {
     pool: Option<Arc<ThreadPool>>,
+    /// What multiplies in bf16, where that is asked for.
+    engine: Option<Engine>,
 }
 
 impl CpuDevice {
@@ -45,7 +50,29 @@ impl CpuDevice {
     pub fn with_threads(threads: usize) -> std::io::Result<Self> {
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
-        Ok(Self { pool: Some(Arc::new(pool)) })
+        Ok(Self { pool: Some(Arc::new(pool)), engine: None })
+    }
+
+    /// The same device, its matrix products computed in `precision`.
+    ///
+    /// In [`Precision::Bf16`], [`Device::matmul`] rounds its factors to bf16 and sums in f32; storage, results and all
+    /// other operations (attention included) stay f32, and so do products with fewer than 32 rows, columns or depth,
+    /// which are not faster in bf16. Numbers below f32's normal range count as zero.
+    ///
+    /// # Errors
+    /// If this machine has no instructions for it: nothing is emulated.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, UnsupportedPrecision> {
+        let engine = match precision {
+            Precision::F32 => None,
+            Precision::Bf16 => Some(Engine::detect().ok_or(UnsupportedPrecision)?),
+        };
+        Ok(Self { engine, ..self })
+    }
+
+    /// What matrix products are computed in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.engine.map_or(Precision::F32, |_| Precision::Bf16)
     }
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
@@ -143,7 +170,7 @@ impl Device for CpuDevice {
         beta: f32,
         c: Write<'_>,
     ) {
-        self.run(|| matmul::matmul(alpha, a, transpose_a, b, transpose_b, beta, c));
+        self.run(|| matmul::matmul(self.engine, alpha, a, transpose_a, b, transpose_b, beta, c));
     }
 
     fn gather_rows(&self, table: Read<'_>, ids: &Vec<u32>, out: Write<'_>) {
