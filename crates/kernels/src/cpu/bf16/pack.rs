@@ -65,30 +65,23 @@ impl<'a> Side<'a> {
     /// The CPU has AVX512-BF16.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub(super) unsafe fn pack(&self, first: usize, depth: Range<usize>, panel: &mut [Line]) {
-        assert!(depth.end <= self.depth && panel.len() == depth.len().div_ceil(STEP) * 2 * TILE);
+        assert!(depth.end <= self.depth && panel.len() == depth.len().div_ceil(STEP) * PANEL);
         let found = if self.depth_stride == 1 { Lines::Rows } else { Lines::Pairs };
-        let steps = panel.chunks_exact_mut(2 * TILE).zip(depth.clone().step_by(STEP));
-        for (step, from) in steps {
+        let count = self.outer.saturating_sub(first).min(PANEL);
+        for (step, from) in panel.chunks_exact_mut(PANEL).zip(depth.clone().step_by(STEP)) {
             let deep = STEP.min(depth.end - from);
-            for (tile, outer) in step.chunks_exact_mut(TILE).zip([first, first + TILE]) {
-                let count = self.outer.saturating_sub(outer).min(TILE);
-                // SAFETY: `outer + count` and `from + deep` do not leave the factor, whose last element lies inside
-                // `values` (checked when the factor was made).
-                let lines = unsafe {
-                    let start = self
-                        .values
-                        .as_ptr()
-                        .wrapping_add(outer * self.outer_stride + from * self.depth_stride);
-                    match found {
-                        Lines::Rows => rows(start, self.outer_stride, count, deep),
-                        Lines::Pairs => pairs(start, self.depth_stride, count, deep),
-                    }
-                };
-                let lines = if found == self.lines { lines } else { transpose(lines) };
-                for (to, line) in tile.iter_mut().zip(lines) {
-                    // SAFETY: a line is 64 bytes and aligned so.
-                    unsafe { _mm512_store_si512(to.0.as_mut_ptr().cast(), line) };
+            let start =
+                self.values.as_ptr().wrapping_add(first * self.outer_stride + from * self.depth_stride);
+            // SAFETY: `first + count` and `from + deep` do not leave the factor, whose last element lies inside
+            // `values` (checked when the factor was made).
+            unsafe {
+                match found {
+                    Lines::Rows => rows(start, self.outer_stride, count, deep, step),
+                    Lines::Pairs => pairs(start, self.depth_stride, count, deep, step),
                 }
+            }
+            if found != self.lines {
+                step.chunks_exact_mut(TILE).for_each(|tile| transpose(tile));
             }
         }
     }
@@ -107,54 +100,83 @@ fn round(low: __m512, high: __m512) -> __m512i {
     unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
 }
 
-/// Lines of a factor whose depth is contiguous.
-///
-/// # Safety
-/// `count` (at most 16) rows of `deep` (at most 32) numbers lie at `start`, `stride` apart.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn rows(start: *const f32, stride: usize, count: usize, deep: usize) -> [__m512i; TILE] {
-    let (low, high) = (mask(deep), mask(deep.saturating_sub(16)));
-    let mut lines = [_mm512_setzero_si512(); TILE];
-    for (row, line) in lines.iter_mut().enumerate().take(count) {
-        let at = start.wrapping_add(row * stride);
-        // SAFETY: the caller's promise; masked elements are not touched.
-        *line = unsafe {
-            round(_mm512_maskz_loadu_ps(low, at), _mm512_maskz_loadu_ps(high, at.wrapping_add(16)))
-        };
-    }
-    lines
+fn store(line: &mut Line, value: __m512i) {
+    // SAFETY: a line is 64 bytes and aligned so.
+    unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), value) };
 }
 
-/// Lines of a factor whose rows (or columns) are contiguous.
+/// Asks for what the next step reads: rows of a wide factor lie too far apart for the machine to foresee it.
+#[inline(always)]
+fn prefetch(at: *const f32) {
+    // SAFETY: a hint, which may name any address.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(16).cast());
+    }
+}
+
+/// A step of a factor whose depth is contiguous.
 ///
 /// # Safety
-/// `deep` (at most 32) runs of `count` (at most 16) numbers lie at `start`, `stride` apart.
+/// `count` (at most 32) rows of `deep` (at most 32) numbers lie at `start`, `stride` apart.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
-unsafe fn pairs(start: *const f32, stride: usize, count: usize, deep: usize) -> [__m512i; TILE] {
+unsafe fn rows(start: *const f32, stride: usize, count: usize, deep: usize, step: &mut [Line]) {
+    let (low, high) = (mask(deep), mask(deep.saturating_sub(16)));
+    for (row, line) in step.iter_mut().enumerate() {
+        let at = start.wrapping_add(row * stride);
+        let (low, high) = if row < count { (low, high) } else { (0, 0) };
+        prefetch(at.wrapping_add(STEP));
+        // SAFETY: the caller's promise; masked elements are not touched.
+        let (low, high) =
+            unsafe { (_mm512_maskz_loadu_ps(low, at), _mm512_maskz_loadu_ps(high, at.wrapping_add(16))) };
+        store(line, round(low, high));
+    }
+}
+
+/// A step of a factor whose rows (or columns) are contiguous.
+///
+/// # Safety
+/// `deep` (at most 32) runs of `count` (at most 32) numbers lie at `start`, `stride` apart.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+#[inline]
+unsafe fn pairs(start: *const f32, stride: usize, count: usize, deep: usize, step: &mut [Line]) {
     let interleave = _mm512_set_epi16(
         31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18,
         2, 17, 1, 16, 0,
     );
-    let present = mask(count);
-    let mut lines = [_mm512_setzero_si512(); TILE];
-    for (pair, line) in lines.iter_mut().enumerate().take(deep.div_ceil(2)) {
-        let at = start.wrapping_add(2 * pair * stride);
-        let second = if 2 * pair + 1 < deep { present } else { 0 };
-        // SAFETY: the caller's promise; masked elements are not touched.
-        let (first, second) = unsafe {
-            (_mm512_maskz_loadu_ps(present, at), _mm512_maskz_loadu_ps(second, at.wrapping_add(stride)))
-        };
-        *line = _mm512_permutexvar_epi16(interleave, round(first, second));
+    let present = [mask(count), mask(count.saturating_sub(16))];
+    let (left, right) = step.split_at_mut(TILE);
+    for (pair, lines) in left.iter_mut().zip(right).enumerate() {
+        let depths = [2 * pair, 2 * pair + 1];
+        let [even, odd] = depths.map(|depth| start.wrapping_add(depth * stride));
+        prefetch(even.wrapping_add(STEP * stride));
+        prefetch(odd.wrapping_add(STEP * stride));
+        for (half, line) in [lines.0, lines.1].into_iter().enumerate() {
+            let [even_mask, odd_mask] = depths.map(|depth| if depth < deep { present[half] } else { 0 });
+            // SAFETY: the caller's promise; masked elements are not touched.
+            let (even, odd) = unsafe {
+                (
+                    _mm512_maskz_loadu_ps(even_mask, even.wrapping_add(half * TILE)),
+                    _mm512_maskz_loadu_ps(odd_mask, odd.wrapping_add(half * TILE)),
+                )
+            };
+            store(line, _mm512_permutexvar_epi16(interleave, round(even, odd)));
+        }
     }
-    lines
 }
 
 /// Exchanges lines and pairs: a 16 × 16 transpose of 32-bit numbers.
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn transpose(x: [__m512i; TILE]) -> [__m512i; TILE] {
+fn transpose(tile: &mut [Line]) {
+    let mut x = [_mm512_setzero_si512(); TILE];
+    for (x, line) in x.iter_mut().zip(&*tile) {
+        // SAFETY: a line is 64 bytes and aligned so.
+        *x = unsafe { _mm512_load_si512(line.0.as_ptr().cast()) };
+    }
     let mut a = x;
     for i in (0..TILE).step_by(2) {
         a[i] = _mm512_unpacklo_epi32(x[i], x[i + 1]);
@@ -179,5 +201,7 @@ fn transpose(x: [__m512i; TILE]) -> [__m512i; TILE] {
         out[4 + j] = _mm512_shuffle_i32x4::<0x88>(odd[0], odd[1]);
         out[12 + j] = _mm512_shuffle_i32x4::<0xdd>(odd[0], odd[1]);
     }
-    out
+    for (line, value) in tile.iter_mut().zip(out) {
+        store(line, value);
+    }
 }

@@ -15,12 +15,15 @@ use crate::device::Matrix;
 const DEPTH: usize = 512;
 /// Rows (or columns) of the shared side that are packed at a time: a block of them (1 MiB) stays in the second cache.
 const SHARED: usize = 1024;
+/// Panels of the other side that one task packs and multiplies at most: rows of the destination are then written in
+/// runs of 512 bytes.
+const OWN: usize = 4;
 /// Products below this many multiplications run on one thread: waking the others costs more.
 const PARALLEL_FROM: usize = 1 << 22;
 
 thread_local! {
     static PACKED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
-    static OWN: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
+    static OWN_PACKED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The destination and what becomes of its old content.
@@ -61,6 +64,9 @@ pub(in crate::cpu) unsafe fn product(
     let (shared, own) = if left_is_shared { (left, right) } else { (right, left) };
     let one_thread = at.rows * at.cols * left.depth < PARALLEL_FROM;
     let own_panels = own.outer.div_ceil(PANEL);
+    // How tasks are cut changes no sum, so it may depend on the number of threads.
+    let group = (own_panels / (4 * rayon::current_num_threads())).clamp(1, OWN);
+    let tasks = own_panels.div_ceil(group);
 
     // Taken out, not borrowed: while this thread waits for others it may begin another product.
     let mut packed = PACKED.take();
@@ -83,21 +89,24 @@ pub(in crate::cpu) unsafe fn product(
             }
             let beta = if depth.start == 0 { beta } else { 1.0 };
             let target = Target { c, at, alpha, beta };
-            let multiply = |panel: usize| {
-                with_own(lines, |mine| {
-                    let first = panel * PANEL;
-                    // SAFETY: every engine has AVX512-BF16.
-                    unsafe { own.pack(first, depth.clone(), mine) };
+            let task = |task: usize| {
+                let panels = task * group..own_panels.min((task + 1) * group);
+                with_own(panels.len() * lines, |mine| {
+                    for (panel, to) in panels.clone().zip(mine.chunks_exact_mut(lines)) {
+                        // SAFETY: every engine has AVX512-BF16.
+                        unsafe { own.pack(panel * PANEL, depth.clone(), to) };
+                    }
+                    let (mine, first) = (&*mine, panels.start * PANEL);
+                    let (lefts, rights, row, col) = if left_is_shared {
+                        (&*packed, mine, shared_from, first)
+                    } else {
+                        (mine, &*packed, first, shared_from)
+                    };
                     let all = || {
-                        for (index, other) in packed.chunks_exact(lines).enumerate() {
-                            let other_first = shared_from + index * PANEL;
-                            // SAFETY: this panel's rows (or columns) of the destination are this task's alone.
-                            unsafe {
-                                if left_is_shared {
-                                    block(engine, other, mine, other_first, first, target);
-                                } else {
-                                    block(engine, mine, other, first, other_first, target);
-                                }
+                        for (i, a) in lefts.chunks_exact(lines).enumerate() {
+                            for (j, b) in rights.chunks_exact(lines).enumerate() {
+                                // SAFETY: this task's rows (or columns) of the destination are its alone.
+                                unsafe { block(engine, a, b, row + i * PANEL, col + j * PANEL, target) };
                             }
                         }
                     };
@@ -109,9 +118,9 @@ pub(in crate::cpu) unsafe fn product(
                 });
             };
             if one_thread {
-                (0..own_panels).for_each(multiply);
+                (0..tasks).for_each(task);
             } else {
-                (0..own_panels).into_par_iter().for_each(multiply);
+                (0..tasks).into_par_iter().for_each(task);
             }
         }
     }
@@ -125,9 +134,9 @@ fn cuts(depth: usize) -> impl Iterator<Item = Range<usize>> {
     (0..depth).step_by(part).map(move |from| from..depth.min(from + part))
 }
 
-/// Lends this thread's place for a panel.
+/// Lends this thread's place for its panels.
 fn with_own(lines: usize, work: impl FnOnce(&mut [Line])) {
-    OWN.with_borrow_mut(|own| {
+    OWN_PACKED.with_borrow_mut(|own| {
         if own.len() < lines {
             own.resize(lines, Line::ZERO);
         }
