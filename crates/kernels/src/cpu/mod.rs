@@ -6,6 +6,7 @@
 mod attention;
 mod attention_backward;
 mod bf16;
+mod buffer;
 mod head;
 mod matmul;
 mod norm;
@@ -22,6 +23,7 @@ use rayon::ThreadPool;
 pub use attention::CpuSpans;
 use bf16::Engine;
 pub use bf16::{Precision, UnsupportedPrecision};
+use buffer::Values;
 
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
@@ -86,7 +88,7 @@ impl CpuDevice {
 /// Numbers in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CpuBuffer {
-    values: Vec<f32>,
+    values: Values,
 }
 
 impl CpuBuffer {
@@ -106,11 +108,11 @@ impl Device for CpuDevice {
     type Spans = CpuSpans;
 
     fn zeros(&self, len: usize) -> CpuBuffer {
-        CpuBuffer { values: vec![0.0; len] }
+        CpuBuffer { values: Values::zeros(len) }
     }
 
     fn upload(&self, values: &[f32]) -> CpuBuffer {
-        CpuBuffer { values: values.to_vec() }
+        CpuBuffer { values: values.into() }
     }
 
     fn upload_ids(&self, ids: &[u32]) -> Vec<u32> {
@@ -205,7 +207,7 @@ impl Device for CpuDevice {
         d_x: Write<'_>,
         d_weight: Option<&mut CpuBuffer>,
     ) {
-        let d_weight = d_weight.map(|buffer| buffer.values.as_mut_slice());
+        let d_weight = d_weight.map(|buffer| &mut *buffer.values);
         self.run(|| norm::backward(x, &weight.values, &inverse_rms.values, d_y, d_x, d_weight));
     }
 
