@@ -11,7 +11,7 @@ mod random;
 mod reference;
 mod tree;
 
-pub use cpu::{CpuBuffer, CpuDevice, CpuSpans};
+pub use cpu::{CpuBuffer, CpuDevice, CpuSpans, Precision, UnsupportedPrecision};
 pub use device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,
     ViewMut,

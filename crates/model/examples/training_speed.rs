@@ -1,12 +1,13 @@
 //! Times full training steps (forward, backward, AdamW) of a small Qwen2-shaped decoder, or LoRA steps.
 //!
 //! `cargo run --release -p toolsmith-model --example training_speed -- [full|lora] [tokens] [sample length] [supervised share]`
-//! prints one JSON object; benches/peers/engine_speed.py runs the same shape in PyTorch.
+//! prints one JSON object; benches/peers/engine_speed.py runs the same shape in PyTorch. Environment: `DTYPE` (`f32` or
+//! `bf16`), `VOCAB`, `HIDDEN`, `INTERMEDIATE`, `LAYERS`, `HEADS`, `KV_HEADS`.
 
 use std::time::Instant;
 
 use serde_json::json;
-use toolsmith_kernels::{AdamWStep, CpuDevice, Device};
+use toolsmith_kernels::{AdamWStep, CpuDevice, Device, Precision};
 use toolsmith_model::{
     Decoder, DecoderConfig, LoraConfig, Target, TargetModules, TokenBatch, TokenWeights, TrainMethod,
     TrainableModel,
@@ -26,7 +27,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "num_attention_heads": environment("HEADS", 4), "num_key_value_heads": environment("KV_HEADS", 2),
         "hidden_act": "silu", "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "tie_word_embeddings": true
     }))?;
-    let device = CpuDevice::new();
+    let precision = match std::env::var("DTYPE").as_deref() {
+        Err(_) | Ok("f32") => Precision::F32,
+        Ok("bf16") => Precision::Bf16,
+        Ok(other) => return Err(format!("DTYPE is {other:?}; give f32 or bf16").into()),
+    };
+    let device = CpuDevice::new().with_precision(precision)?;
     let method = match method {
         "lora" => TrainMethod::Lora(LoraConfig {
             r: 8,

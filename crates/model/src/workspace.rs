@@ -13,7 +13,7 @@ use crate::rope::RopeTable;
 const LOGITS: usize = 1 << 22;
 
 /// Head rows that run together at least: with fewer, a large head's weights are read for too little work.
-const HEAD_ROWS: usize = 128;
+const HEAD_ROWS: usize = 512;
 
 /// What one block keeps from its forward to its backward pass.
 pub(crate) struct BlockActivations<D: Device> {

@@ -1,15 +1,19 @@
-//! The matrix product, by the `gemm` crate.
+//! The matrix product, by the `gemm` crate or with factors rounded to bf16.
 
 use gemm_common::Parallelism;
 
+use super::attention::Shared;
+use super::bf16::{self, Engine};
 use super::{Read, Write};
 use crate::device::{Matrix, Transpose};
 
 /// Products below this many multiplications run on one thread: waking the others costs more.
 const PARALLEL_FROM: usize = 1 << 19;
 
-/// `c = beta * c + alpha * op(a) · op(b)`.
+/// `c = beta * c + alpha * op(a) · op(b)`; with an engine in bf16, where that gains.
+#[expect(clippy::too_many_arguments, reason = "the BLAS signature and what multiplies")]
 pub(super) fn matmul(
+    engine: Option<Engine>,
     alpha: f32,
     a: Read<'_>,
     transpose_a: Transpose,
@@ -23,19 +27,26 @@ pub(super) fn matmul(
     let (a, b) = (Factor::new(a_values, a.at, transpose_a), Factor::new(b_values, b.at, transpose_b));
     let work = a.rows * a.cols * b.cols;
     let parallelism = if work < PARALLEL_FROM { Parallelism::None } else { Parallelism::Rayon(0) };
+    assert!(c.at.cols <= c.at.stride || c.at.rows == 1, "matmul: rows of {:?} overlap", c.at);
     assert!(c.at.end() <= c_values.len(), "matmul: {:?} outside a buffer of {}", c.at, c_values.len());
-    // SAFETY: `c` lies inside its buffer (checked above) and is borrowed mutably, so nothing else touches it.
+    if let Some(engine) = engine.filter(|_| bf16::worth_it(a.rows, b.cols, a.cols)) {
+        let to = Shared::new(&mut c_values[c.at.offset..]);
+        // SAFETY: `c` lies inside its buffer (checked above) and is borrowed mutably, so nothing else touches it.
+        unsafe { bf16::product(engine, alpha, a, b, beta, to, c.at) };
+        return;
+    }
+    // SAFETY: as above.
     unsafe { product(alpha, a, b, beta, c_values.as_mut_ptr().add(c.at.offset), c.at, parallelism) }
 }
 
 /// One side of a product: a slice and how to step through it.
 #[derive(Clone, Copy)]
 pub(super) struct Factor<'a> {
-    values: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
 }
 
 impl<'a> Factor<'a> {

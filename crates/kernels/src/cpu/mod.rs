@@ -1,10 +1,12 @@
-//! The fast device: f32, all cores, vector instructions chosen when the program runs.
+//! The fast device: f32, all cores, vector instructions chosen when the program runs; on request, products in bf16.
 //!
 //! In and out: slices in memory. Each result is the same for any number of threads: work is cut by shape, never by
 //! the number of workers, and sums that cross a cut are added in its order. Not known: the order of operations.
 
 mod attention;
 mod attention_backward;
+mod bf16;
+mod buffer;
 mod columns;
 mod head;
 mod matmul;
@@ -20,6 +22,9 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 pub use attention::CpuSpans;
+use bf16::Engine;
+pub use bf16::{Precision, UnsupportedPrecision};
+use buffer::Values;
 
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
@@ -30,6 +35,8 @@ use crate::tree::QuerySpan;
 #[derive(Debug, Clone, Default)]
 pub struct CpuDevice {
     pool: Option<Arc<ThreadPool>>,
+    /// What multiplies in bf16, where that is asked for.
+    engine: Option<Engine>,
 }
 
 impl CpuDevice {
@@ -46,7 +53,29 @@ impl CpuDevice {
     pub fn with_threads(threads: usize) -> std::io::Result<Self> {
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
-        Ok(Self { pool: Some(Arc::new(pool)) })
+        Ok(Self { pool: Some(Arc::new(pool)), engine: None })
+    }
+
+    /// The same device, its matrix products computed in `precision`.
+    ///
+    /// In [`Precision::Bf16`], [`Device::matmul`] rounds its factors to bf16 and sums in f32; storage, results and all
+    /// other operations (attention included) stay f32, and so do products with fewer than 32 rows, columns or depth,
+    /// which are not faster in bf16. Numbers below f32's normal range count as zero.
+    ///
+    /// # Errors
+    /// If this machine has no instructions for it: nothing is emulated.
+    pub fn with_precision(self, precision: Precision) -> Result<Self, UnsupportedPrecision> {
+        let engine = match precision {
+            Precision::F32 => None,
+            Precision::Bf16 => Some(Engine::detect().ok_or(UnsupportedPrecision)?),
+        };
+        Ok(Self { engine, ..self })
+    }
+
+    /// What matrix products are computed in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.engine.map_or(Precision::F32, |_| Precision::Bf16)
     }
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
@@ -60,7 +89,7 @@ impl CpuDevice {
 /// Numbers in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CpuBuffer {
-    values: Vec<f32>,
+    values: Values,
 }
 
 impl CpuBuffer {
@@ -80,11 +109,11 @@ impl Device for CpuDevice {
     type Spans = CpuSpans;
 
     fn zeros(&self, len: usize) -> CpuBuffer {
-        CpuBuffer { values: vec![0.0; len] }
+        CpuBuffer { values: Values::zeros(len) }
     }
 
     fn upload(&self, values: &[f32]) -> CpuBuffer {
-        CpuBuffer { values: values.to_vec() }
+        CpuBuffer { values: values.into() }
     }
 
     fn upload_ids(&self, ids: &[u32]) -> Vec<u32> {
@@ -144,7 +173,7 @@ impl Device for CpuDevice {
         beta: f32,
         c: Write<'_>,
     ) {
-        self.run(|| matmul::matmul(alpha, a, transpose_a, b, transpose_b, beta, c));
+        self.run(|| matmul::matmul(self.engine, alpha, a, transpose_a, b, transpose_b, beta, c));
     }
 
     fn gather_rows(&self, table: Read<'_>, ids: &Vec<u32>, out: Write<'_>) {
@@ -179,7 +208,7 @@ impl Device for CpuDevice {
         d_x: Write<'_>,
         d_weight: Option<&mut CpuBuffer>,
     ) {
-        let d_weight = d_weight.map(|buffer| buffer.values.as_mut_slice());
+        let d_weight = d_weight.map(|buffer| &mut *buffer.values);
         self.run(|| norm::backward(x, &weight.values, &inverse_rms.values, d_y, d_x, d_weight));
     }
 

@@ -1,0 +1,56 @@
+//! AVX512-BF16: the product of two packed panels with vectors of pairs.
+
+use std::arch::x86_64::*;
+
+use super::pack::Line;
+
+/// Rows whose sums are held in registers together: 8 rows of 32 columns take 16 of the 32 registers.
+const ROWS: usize = 8;
+
+/// `c = a · bᵀ` of two panels, 32 × 32, or with `add` `c += a · bᵀ`.
+///
+/// # Safety
+/// `a` and `b` hold as many lines; `c` is the first element of 32 rows of 32 numbers, `stride` elements apart, that
+/// this call alone touches.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
+    for first in (0..32).step_by(ROWS) {
+        let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+        for (a, b) in a.chunks_exact(32).zip(b.chunks_exact(32)) {
+            let a = &a[first..first + ROWS];
+            for pair in 0..16 {
+                let right = [vector(&b[pair]), vector(&b[16 + pair])];
+                for (sums, a) in sums.iter_mut().zip(a) {
+                    let left: __m512bh = bits(_mm512_set1_epi32(a.0[pair] as i32));
+                    for (sum, right) in sums.iter_mut().zip(right) {
+                        *sum = _mm512_dpbf16_ps(*sum, left, right);
+                    }
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (half, &sum) in sums.iter().enumerate() {
+                // SAFETY: the destination is the caller's promise.
+                unsafe {
+                    let to = c.add((first + row) * stride + 16 * half);
+                    let before = if add { _mm512_loadu_ps(to) } else { _mm512_setzero_ps() };
+                    _mm512_storeu_ps(to, _mm512_add_ps(before, sum));
+                }
+            }
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn vector(line: &Line) -> __m512bh {
+    // SAFETY: a line is 64 bytes.
+    bits(unsafe { _mm512_load_si512(line.0.as_ptr().cast()) })
+}
+
+/// The same bits as pairs of bf16.
+#[inline(always)]
+fn bits(x: __m512i) -> __m512bh {
+    // SAFETY: both are 512 bits, and all bits are valid.
+    unsafe { std::mem::transmute(x) }
+}
