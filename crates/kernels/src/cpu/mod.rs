@@ -10,10 +10,12 @@ mod head;
 mod matmul;
 mod norm;
 mod optimizer;
+mod packed;
 mod pointwise;
 mod rope;
 mod rows;
 mod simd;
+mod unpack;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ use rayon::ThreadPool;
 
 pub use attention::CpuSpans;
 
+use crate::blocks::PackedMatrix;
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
 };
@@ -78,6 +81,7 @@ impl Device for CpuDevice {
     type Buffer = CpuBuffer;
     type Ids = Vec<u32>;
     type Spans = CpuSpans;
+    type Packed = PackedMatrix;
 
     fn zeros(&self, len: usize) -> CpuBuffer {
         CpuBuffer { values: vec![0.0; len] }
@@ -93,6 +97,14 @@ impl Device for CpuDevice {
 
     fn upload_spans(&self, spans: &[QuerySpan]) -> CpuSpans {
         CpuSpans::new(spans)
+    }
+
+    fn upload_packed(&self, matrix: PackedMatrix) -> PackedMatrix {
+        matrix
+    }
+
+    fn read_packed(&self, packed: &PackedMatrix, first_row: usize, out: &mut [f32]) {
+        self.run(|| packed::read(packed, first_row, out));
     }
 
     fn len(&self, buffer: &CpuBuffer) -> usize {
@@ -145,6 +157,22 @@ impl Device for CpuDevice {
         c: Write<'_>,
     ) {
         self.run(|| matmul::matmul(alpha, a, transpose_a, b, transpose_b, beta, c));
+    }
+
+    fn matmul_packed(
+        &self,
+        alpha: f32,
+        a: Read<'_>,
+        packed: &PackedMatrix,
+        transpose: Transpose,
+        beta: f32,
+        c: Write<'_>,
+    ) {
+        self.run(|| packed::matmul(alpha, a, packed, transpose, beta, c));
+    }
+
+    fn gather_packed_rows(&self, table: &PackedMatrix, ids: &Vec<u32>, out: Write<'_>) {
+        self.run(|| packed::gather(table, ids, out));
     }
 
     fn gather_rows(&self, table: Read<'_>, ids: &Vec<u32>, out: Write<'_>) {
