@@ -23,8 +23,8 @@ ROWS, COLS = 3, 512
 def nf4_code():
     """Seven quantiles below zero, zero, eight above, scaled to [-1, 1]."""
     quantile, offset = NormalDist().inv_cdf, 0.9677083
-    above = [quantile(p) for p in np.linspace(offset, 0.5, 9)[:-1]]
-    below = [-quantile(p) for p in np.linspace(offset, 0.5, 8)[:-1]]
+    above = [quantile(p) for p in torch.linspace(offset, 0.5, 9)[:-1].tolist()]
+    below = [-quantile(p) for p in torch.linspace(offset, 0.5, 8)[:-1].tolist()]
     code = np.array(sorted([*above, 0.0, *below]), dtype=np.float32)
     return code / code.max()
 

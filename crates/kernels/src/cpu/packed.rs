@@ -1,5 +1,6 @@
 //! Products with packed weights. Many rows: pieces are unpacked into a thread's own scratch and multiplied as any
-//! matrix. Few rows (decoding): each row of weights is unpacked in registers, 32 at a time, and multiplied there.
+//! matrix. One row (decoding): weights are unpacked in registers, 32 at a time, and multiplied there; a few rows share
+//! each unpacked row of weights.
 //!
 //! In: packed weights, plain matrices. Out: plain matrices, the same for any number of threads: the pieces depend on
 //! the shapes alone. Not known: the formats (`unpack` is).
@@ -12,16 +13,14 @@ use rayon::prelude::*;
 use super::attention::Shared;
 use super::matmul::{Factor, PARALLEL_FROM, product};
 use super::rows::{check_ids, for_each_row, row};
-use super::simd::{fold, vectorised};
+use super::simd::{dot, fold, vectorised};
 use super::unpack::{UNIT, Unpack, with_format};
 use super::{Read, Write};
 use crate::blocks::{BlockFormat, PackedMatrix};
 use crate::device::{Matrix, Transpose};
 
-/// Up to this many rows are multiplied in registers.
+/// Up to this many rows are multiplied row by row of the weights.
 const FEW_ROWS: usize = 8;
-/// Of which so many share one unpacking.
-const TOGETHER: usize = 4;
 /// Weights of a task of the few-rows way.
 const TASK_WEIGHTS: usize = 1 << 15;
 /// Largest piece that is unpacked: output columns and inner length. 1 MB, which a core's own cache holds.
@@ -141,10 +140,7 @@ fn unpack<F: Unpack>(
     cols: (usize, usize),
     out: &mut Vec<f32>,
 ) {
-    // Never smaller: the next piece is as large or nearly.
-    if out.len() < rows.1 * cols.1 {
-        out.resize(rows.1 * cols.1, 0.0);
-    }
+    grow(out, rows.1 * cols.1);
     vectorised(
         #[inline(always)]
         || {
@@ -153,6 +149,13 @@ fn unpack<F: Unpack>(
             }
         },
     );
+}
+
+/// Makes room in a scratch, which never shrinks: the next piece is as large or nearly.
+fn grow(scratch: &mut Vec<f32>, len: usize) {
+    if scratch.len() < len {
+        scratch.resize(len, 0.0);
+    }
 }
 
 /// `out.len()` weights of a row from unit `first` on.
@@ -174,62 +177,50 @@ fn unpack_row<F: Unpack>(row: &[u8], first: usize, out: &mut [f32]) {
 fn few_rows<F: Unpack>(call: &Call<'_>) {
     let Call { alpha, a, packed, beta, to, at, .. } = *call;
     // Inputs filled up with zeros, which meet whatever fills the last unit of the weights.
-    let padded: Vec<Vec<f32>> = if packed.cols().is_multiple_of(UNIT) {
-        Vec::new()
-    } else {
-        let pad = |r| [row(a, r), &[0.0; UNIT][..UNIT - packed.cols() % UNIT]].concat();
-        (0..a.at.rows).map(pad).collect()
-    };
+    let width = packed.cols().next_multiple_of(UNIT);
+    let pad = |r| [row(a, r), &[0.0; UNIT][..width - packed.cols()]].concat();
+    let padded: Vec<Vec<f32>> =
+        if width == packed.cols() { Vec::new() } else { (0..a.at.rows).map(pad).collect() };
     let input = |r: usize| padded.get(r).map_or_else(|| row(a, r), Vec::as_slice);
-    let inputs: Vec<&[f32]> = (0..a.at.rows).map(input).collect();
     let write = |r: usize, column: usize, sum: f32| {
         let cell = to.at(at.offset + r * at.stride + column);
         // SAFETY: the element lies inside the output (checked by `matmul`), and its column belongs to one task alone.
         let cell = unsafe { &mut *cell };
         *cell = if beta == 0.0 { alpha * sum } else { beta * *cell + alpha * sum };
     };
-    call.over_columns((TASK_WEIGHTS / packed.cols().max(1)).max(1), |column, columns| {
-        vectorised(
-            #[inline(always)]
-            || {
-                for column in column..column + columns {
-                    let weights = packed.row(column);
-                    for (group, inputs) in inputs.chunks(TOGETHER).enumerate() {
-                        let mut sums = [0.0; TOGETHER];
-                        match *inputs {
-                            [a] => sums[..1].copy_from_slice(&dots::<F, 1>(weights, [a])),
-                            [a, b] => sums[..2].copy_from_slice(&dots::<F, 2>(weights, [a, b])),
-                            [a, b, c] => sums[..3].copy_from_slice(&dots::<F, 3>(weights, [a, b, c])),
-                            [a, b, c, d] => sums = dots::<F, TOGETHER>(weights, [a, b, c, d]),
-                            _ => {}
-                        }
-                        for (i, sum) in sums[..inputs.len()].iter().enumerate() {
-                            write(group * TOGETHER + i, column, *sum);
+    call.over_columns((TASK_WEIGHTS / width.max(1)).max(1), |first, columns| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            grow(scratch, width);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for column in first..first + columns {
+                        let weights = packed.row(column);
+                        if a.at.rows == 1 {
+                            write(0, column, packed_dot::<F>(weights, input(0)));
+                        } else {
+                            unpack_row::<F>(weights, 0, &mut scratch[..width]);
+                            (0..a.at.rows).for_each(|r| write(r, column, dot(&scratch[..width], input(r))));
                         }
                     }
-                }
-            },
-        );
+                },
+            );
+        });
     });
 }
 
-/// Inner products of a row of weights with inputs of whole units.
+/// Inner product of a row of weights with an input of whole units.
 #[inline(always)]
-fn dots<F: Unpack, const N: usize>(weights: &[u8], inputs: [&[f32]; N]) -> [f32; N] {
-    let mut lanes = [[0.0f32; UNIT]; N];
-    let inputs = inputs.map(|input| input.as_chunks::<UNIT>().0);
-    let units = inputs[0].len();
-    for unit in 0..units {
+fn packed_dot<F: Unpack>(weights: &[u8], input: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; UNIT];
+    for (unit, input) in input.as_chunks::<UNIT>().0.iter().enumerate() {
         let mut w = [0.0; UNIT];
         F::unpack(weights, unit, &mut w);
-        for (lanes, input) in lanes.iter_mut().zip(&inputs) {
-            let input = &input[unit];
-            for i in 0..UNIT {
-                lanes[i] += w[i] * input[i];
-            }
+        for i in 0..UNIT {
+            lanes[i] += w[i] * input[i];
         }
     }
-    lanes.map(fold)
+    fold(lanes)
 }
 
 /// `out[i] = table[ids[i]]`.

@@ -4,7 +4,7 @@
 //! the machine's vector width.
 
 /// Partial sums of a reduction.
-pub(super) const LANES: usize = 32;
+const LANES: usize = 32;
 
 /// Runs `work` compiled for the best vector instructions this machine has.
 #[inline(always)]

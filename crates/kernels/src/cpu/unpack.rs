@@ -91,7 +91,7 @@ impl Unpack for Q4K {
         let weights = &block[16 + group / 2 * 32..][..32];
         let shift = group % 2 * 4;
         for i in 0..32 {
-            out[i] = f32::from(weights[i] >> shift & 15) * scale - minimum;
+            out[i] = (u32::from(weights[i]) >> shift & 15) as f32 * scale - minimum;
         }
     }
 }
@@ -107,8 +107,8 @@ impl Unpack for Q6K {
         let high = &block[128 + part * 32..][..32];
         let (low_shift, high_shift) = (quarter / 2 * 4, quarter * 2);
         for i in 0..32 {
-            let weight = (low[i] >> low_shift & 15) | (high[i] >> high_shift & 3) << 4;
-            out[i] = scales[i / 16] * (i32::from(weight) - 32) as f32;
+            let weight = (i32::from(low[i]) >> low_shift & 15) | (i32::from(high[i]) >> high_shift & 3) << 4;
+            out[i] = scales[i / 16] * (weight - 32) as f32;
         }
     }
 }
@@ -131,7 +131,7 @@ impl Unpack for Nf4 {
         let scale = float(block);
         let shift = unit % 2 * 4;
         for i in 0..32 {
-            out[i] = NF4[usize::from(block[4 + i] >> shift & 15)] * scale;
+            out[i] = NF4[(u32::from(block[4 + i]) >> shift & 15) as usize] * scale;
         }
     }
 }
