@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use toolsmith_kernels::{BlockFormat, CounterRng, CpuDevice, Device, Matrix, PackedMatrix, Transpose, View, ViewMut};
+use toolsmith_kernels::{
+    BlockFormat, CounterRng, CpuDevice, Device, Matrix, PackedMatrix, Transpose, View, ViewMut,
+};
 
 /// Seconds of the fastest of seven runs.
 fn fastest(mut work: impl FnMut()) -> f64 {
@@ -32,7 +34,11 @@ fn main() {
             let (a, b) = (View::new(&a, a_at), View::new(&weights, Matrix::dense(rows, cols)));
             device.matmul(1.0, a, Transpose::No, b, Transpose::Yes, 0.0, ViewMut::new(&mut c, c_at));
         });
-        println!("{tokens} tokens, f32: {:.3} ms, {:.1} GB/s", plain * 1e3, (4 * rows * cols) as f64 / plain / 1e9);
+        println!(
+            "{tokens} tokens, f32: {:.3} ms, {:.1} GB/s",
+            plain * 1e3,
+            (4 * rows * cols) as f64 / plain / 1e9
+        );
         for format in BlockFormat::ALL {
             // What is only read is timed on zeros: the same instructions.
             let matrix = PackedMatrix::pack(format, rows, cols, &values).or_else(|_| {

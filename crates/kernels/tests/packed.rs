@@ -127,14 +127,7 @@ impl Case for Product {
         let (a_at, c_at) = (at(inner), at(outer));
         let a = device.upload(&normal(1, a_at.end() + 1));
         let mut c = device.upload(&normal(2, c_at.end() + 1));
-        device.matmul_packed(
-            0.3,
-            View::new(&a, a_at),
-            &packed,
-            transpose,
-            beta,
-            ViewMut::new(&mut c, c_at),
-        );
+        device.matmul_packed(0.3, View::new(&a, a_at), &packed, transpose, beta, ViewMut::new(&mut c, c_at));
         let ids = device.upload_ids(&[rows as u32 - 1, 0, rows as u32 / 2, 0]);
         let mut gathered = device.zeros(4 * cols);
         device.gather_packed_rows(&packed, &ids, ViewMut::new(&mut gathered, Matrix::dense(4, cols)));
@@ -176,10 +169,8 @@ fn what_the_output_held_is_not_read() {
     for tokens in [1, 20] {
         let a = device.upload(&normal(1, tokens * 32));
         let mut c = device.upload(&vec![f32::NAN; tokens * 4]);
-        let (a, to) = (
-            View::new(&a, Matrix::dense(tokens, 32)),
-            ViewMut::new(&mut c, Matrix::dense(tokens, 4)),
-        );
+        let (a, to) =
+            (View::new(&a, Matrix::dense(tokens, 32)), ViewMut::new(&mut c, Matrix::dense(tokens, 4)));
         device.matmul_packed(1.0, a, &packed, Transpose::Yes, 0.0, to);
         assert!(read(&device, &c).iter().all(|value| value.is_finite()));
     }

@@ -61,7 +61,8 @@ fn gguf_file(path: &Path) -> Result<Option<PathBuf>, ModelError> {
     }
     // A folder that cannot be listed has no config.json either; the caller says so.
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == "gguf")).collect();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "gguf")).collect();
     found.sort();
     match found.len() {
         0 | 1 => Ok(found.pop()),

@@ -7,14 +7,14 @@ mod adapter;
 mod batch;
 mod block;
 mod cache;
-mod config;
 mod checkpoint;
+mod config;
 mod decoder;
 mod error;
 mod generate;
+mod gguf;
 #[cfg(test)]
 mod gradient_tests;
-mod gguf;
 mod head;
 mod linear;
 mod names;

@@ -111,7 +111,9 @@ pub enum BlockError {
         format: BlockFormat,
     },
     /// A weight that is infinite or not a number has no scale.
-    #[error("the weight in row {row}, column {col} is {value}, expected a finite number; are the weights damaged?")]
+    #[error(
+        "the weight in row {row}, column {col} is {value}, expected a finite number; are the weights damaged?"
+    )]
     NotFinite {
         /// Its row.
         row: usize,

@@ -95,9 +95,8 @@ fn by_piece<F: Unpack>(call: &Call<'_>) {
     let (width, depth) = PIECE;
     // At least eight tasks where the matrix is large enough for them.
     let width = at.cols.div_ceil(8).next_multiple_of(UNIT).min(width);
-    let factor = |first: usize, inner: usize| {
-        Factor::new(&a.buffer.values, a.at.columns(first, inner), Transpose::No)
-    };
+    let factor =
+        |first: usize, inner: usize| Factor::new(&a.buffer.values, a.at.columns(first, inner), Transpose::No);
     call.over_columns(width, |column, columns| {
         SCRATCH.with_borrow_mut(|scratch| {
             let (target, target_at) = (to.at(at.offset + column), at.columns(column, columns));
@@ -114,15 +113,7 @@ fn by_piece<F: Unpack>(call: &Call<'_>) {
                 // SAFETY: these columns of the output, which lies inside its buffer (checked by `matmul`), belong to
                 // this task alone.
                 unsafe {
-                    product(
-                        alpha,
-                        factor(first, inner),
-                        weights,
-                        beta,
-                        target,
-                        target_at,
-                        Parallelism::None,
-                    );
+                    product(alpha, factor(first, inner), weights, beta, target, target_at, Parallelism::None);
                 }
                 first += inner;
                 if first >= a.at.cols {
@@ -134,12 +125,7 @@ fn by_piece<F: Unpack>(call: &Call<'_>) {
 }
 
 /// Rows `(first, count)` and columns `(first, count)` of the weights, row after row; the first column begins a unit.
-fn unpack<F: Unpack>(
-    packed: &PackedMatrix,
-    rows: (usize, usize),
-    cols: (usize, usize),
-    out: &mut Vec<f32>,
-) {
+fn unpack<F: Unpack>(packed: &PackedMatrix, rows: (usize, usize), cols: (usize, usize), out: &mut Vec<f32>) {
     grow(out, rows.1 * cols.1);
     vectorised(
         #[inline(always)]
@@ -233,7 +219,10 @@ pub(super) fn gather(table: &PackedMatrix, ids: &[u32], out: Write<'_>) {
         out.at
     );
     check_ids(ids, table.rows());
-    with_format!(table.format(), gather_rows::<_>(table, |r| ids[r] as usize, &mut out.buffer.values, out.at));
+    with_format!(
+        table.format(),
+        gather_rows::<_>(table, |r| ids[r] as usize, &mut out.buffer.values, out.at)
+    );
 }
 
 /// Whole rows from `first_row` on.

@@ -4,11 +4,11 @@
 
 mod attention;
 
+use crate::blocks::PackedMatrix;
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,
     ViewMut,
 };
-use crate::blocks::PackedMatrix;
 use crate::random::CounterRng;
 use crate::tree::QuerySpan;
 

@@ -32,27 +32,40 @@ pub(super) fn config(
     };
     let rotary = keys.optional_whole("rope.dimension_count")?.unwrap_or(head_dim);
     let has = |name: &str| tensors.contains_key(name);
-
+    let epsilon = keys.number("attention.layer_norm_rms_epsilon")?;
+    let theta = keys.optional_number("rope.freq_base")?.unwrap_or(10_000.0);
+    let inner = keys.whole("feed_forward_length")?;
+    if has("blk.0.attn_qkv.weight") {
+        return chatglm(architecture, &keys, [heads, kv_heads, head_dim, rotary]).map(|mut json| {
+            json["padded_vocab_size"] = json!(vocab_size);
+            json["add_qkv_bias"] = json!(has("blk.0.attn_qkv.bias"));
+            json["tie_word_embeddings"] = json!(!has("output.weight"));
+            json
+        });
+    }
     let mut json = Map::new();
     let mut set = |key: &str, value: Value| json.insert(key.to_owned(), value);
-    set("architectures", json!([class(architecture)]));
-    set("model_type", json!(architecture.model_type()));
+    let (class, model_type) = class(architecture);
+    set("architectures", json!([class]));
+    set("model_type", json!(model_type));
     set("vocab_size", json!(vocab_size));
     set("hidden_size", json!(hidden_size));
-    set("intermediate_size", json!(keys.whole("feed_forward_length")?));
+    set("intermediate_size", json!(inner));
     set("num_hidden_layers", json!(keys.whole("block_count")?));
     set("num_attention_heads", json!(heads));
     set("num_key_value_heads", json!(kv_heads));
     set("head_dim", json!(head_dim));
     set("hidden_act", json!("silu"));
     set("max_position_embeddings", json!(keys.whole("context_length")?));
-    set("rms_norm_eps", json!(keys.number("attention.layer_norm_rms_epsilon")?));
-    set("rope_theta", json!(keys.optional_number("rope.freq_base")?.unwrap_or(10_000.0)));
+    set("rms_norm_eps", json!(epsilon));
+    set("rope_theta", json!(theta));
     if rotary != head_dim || matches!(architecture, Architecture::ChatGlm | Architecture::Glm4) {
         set("partial_rotary_factor", json!(rotary as f64 / head_dim as f64));
     }
-    let bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
-    set("attention_bias", json!(bias));
+    if let Some(factor) = keys.linear_scaling()? {
+        set("rope_scaling", json!({"rope_type": "linear", "factor": factor}));
+    }
+    set("attention_bias", json!(has("blk.0.attn_q.bias")));
     if architecture == Architecture::Llama {
         set("mlp_bias", json!(has("blk.0.ffn_up.bias")));
     }
@@ -65,15 +78,47 @@ pub(super) fn config(
     Ok(Value::Object(json))
 }
 
-/// The class of Transformers that holds such a model.
-fn class(architecture: Architecture) -> &'static str {
+/// The class of Transformers that holds such a model, and its `model_type`.
+fn class(architecture: Architecture) -> (&'static str, &'static str) {
     match architecture {
-        Architecture::Llama => "LlamaForCausalLM",
-        Architecture::Qwen2 => "Qwen2ForCausalLM",
-        Architecture::Qwen3 => "Qwen3ForCausalLM",
-        Architecture::ChatGlm => "GlmForCausalLM",
-        Architecture::Glm4 => "Glm4ForCausalLM",
+        Architecture::Llama => ("LlamaForCausalLM", "llama"),
+        Architecture::Qwen2 => ("Qwen2ForCausalLM", "qwen2"),
+        Architecture::Qwen3 => ("Qwen3ForCausalLM", "qwen3"),
+        Architecture::ChatGlm => ("GlmForCausalLM", "glm"),
+        Architecture::Glm4 => ("Glm4ForCausalLM", "glm4"),
     }
+}
+
+/// A model with fused layers, in the words of ChatGLM's own config.json: the file was made from such a folder.
+fn chatglm(architecture: Architecture, keys: &Keys<'_>, sizes: [u64; 4]) -> Result<Value, String> {
+    let [heads, kv_heads, head_dim, rotary] = sizes;
+    if architecture != Architecture::ChatGlm {
+        return Err(format!(
+            "tensor `blk.0.attn_qkv.weight`: fused layers are known of chatglm, not of {}",
+            architecture.name()
+        ));
+    }
+    if keys.linear_scaling()?.is_some() {
+        return keys.wrong("rope.scaling.type", "\"none\" for chatglm");
+    }
+    if 2 * rotary != head_dim {
+        return keys.wrong("rope.dimension_count", "half of a head");
+    }
+    Ok(json!({
+        "architectures": ["ChatGLMModel"],
+        "model_type": "chatglm",
+        "hidden_size": keys.whole("embedding_length")?,
+        "ffn_hidden_size": keys.whole("feed_forward_length")?,
+        "num_layers": keys.whole("block_count")?,
+        "num_attention_heads": heads,
+        "multi_query_attention": true,
+        "multi_query_group_num": kv_heads,
+        "kv_channels": head_dim,
+        "layernorm_epsilon": keys.number("attention.layer_norm_rms_epsilon")?,
+        "rope_ratio": keys.optional_number("rope.freq_base")?.map_or(1.0, |base| base / 10_000.0),
+        "rmsnorm": true,
+        "seq_length": keys.whole("context_length")?,
+    }))
 }
 
 /// Typed access to the keys of an architecture, each failure naming its key.
@@ -131,17 +176,19 @@ impl Keys<'_> {
         }
     }
 
-    fn refuse_what_is_not_done(&self) -> Result<(), String> {
+    /// What all rotary frequencies are divided by.
+    fn linear_scaling(&self) -> Result<Option<f64>, String> {
         match self.get("rope.scaling.type") {
-            None => {}
-            Some(MetadataValue::Text(kind)) if kind == "none" => {}
-            Some(_) => return self.wrong("rope.scaling.type", "\"none\": this program scales no angles"),
-        }
-        for key in ["rope.scaling.factor", "rope.scale_linear"] {
-            if self.optional_number(key)?.is_some_and(|factor| factor != 1.0) {
-                return self.wrong(key, "1: this program scales no angles");
+            None => self.optional_number("rope.scale_linear"),
+            Some(MetadataValue::Text(kind)) if kind == "none" => Ok(None),
+            Some(MetadataValue::Text(kind)) if kind == "linear" => {
+                self.number("rope.scaling.factor").map(Some)
             }
+            Some(_) => self.wrong("rope.scaling.type", "\"none\" or \"linear\""),
         }
+    }
+
+    fn refuse_what_is_not_done(&self) -> Result<(), String> {
         for key in ["attention.sliding_window", "expert_count"] {
             if self.optional_whole(key).ok().flatten().is_some() {
                 return self.wrong(key, "none: this program does not do it");

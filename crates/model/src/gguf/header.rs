@@ -101,7 +101,10 @@ pub(super) fn read(input: impl Read, size: u64) -> Result<Header, String> {
     let mut reader = Reader::new(input, size);
     let magic = reader.u32()?;
     if magic != u32::from_le_bytes(*b"GGUF") {
-        return Err(format!("the file begins with {:?}, not with \"GGUF\"; is it a GGUF file?", magic.to_le_bytes()));
+        return Err(format!(
+            "the file begins with {:?}, not with \"GGUF\"; is it a GGUF file?",
+            magic.to_le_bytes()
+        ));
     }
     let version = reader.u32()?;
     if !(2..=3).contains(&version) {

@@ -18,7 +18,7 @@ use half::{bf16, f16};
 use toolsmith_kernels::PackedMatrix;
 
 use self::header::{Header, NumberType, TensorInfo};
-use self::names::{Architecture, Place, RowSizes, Rows};
+use self::names::{Architecture, Place, Rows};
 use crate::weight::Loaded;
 use crate::{DecoderConfig, ModelError};
 
@@ -28,7 +28,7 @@ pub(crate) struct GgufFile {
     file: File,
     architecture: Architecture,
     tensors: BTreeMap<String, TensorInfo>,
-    sizes: RowSizes,
+    head_dim: usize,
 }
 
 impl GgufFile {
@@ -42,8 +42,8 @@ impl GgufFile {
         let architecture = Architecture::of(&metadata).map_err(wrong)?;
         let json = config::config(architecture, &metadata, &tensors).map_err(wrong)?;
         let config = DecoderConfig::from_json(&json)?;
-        let sizes = RowSizes::of(&config);
-        Ok((config, Self { path: path.to_owned(), file, architecture, tensors, sizes }))
+        let head_dim = config.head_dim;
+        Ok((config, Self { path: path.to_owned(), file, architecture, tensors, head_dim }))
     }
 
     fn wrong(&self, detail: String) -> ModelError {
@@ -60,14 +60,7 @@ impl GgufFile {
         let place = self.place(name).ok_or_else(|| missing(name.to_owned()))?;
         let info = self.tensors.get(&place.name).ok_or_else(|| missing(place.name.clone()))?;
         let cols: usize = shape.iter().skip(1).product();
-        let (first, rows) = match place.rows {
-            Rows::Part { first } => (first, shape[0]),
-            Rows::Whole | Rows::Paired { .. } => (0, info.shape.first().copied().unwrap_or(0)),
-        };
-        let fits = info.shape.first().is_some_and(|&all| first + rows <= all)
-            && rows == shape[0]
-            && info.shape[1..] == shape[1..];
-        if !fits {
+        if info.shape != shape {
             return Err(ModelError::TensorShape {
                 path: self.path.clone(),
                 name: place.name,
@@ -75,16 +68,18 @@ impl GgufFile {
                 expected: shape.to_vec(),
             });
         }
-        // The header's check has made sure that the tensor, and so any rows of it, lies inside the file.
-        let row_bytes = info.bytes as usize / info.shape[0].max(1);
-        let mut bytes = vec![0; rows * row_bytes];
+        // The header's check has made sure that the tensor lies inside the file.
+        let mut bytes = vec![0; info.bytes as usize];
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(info.start + (first * row_bytes) as u64))
+        file.seek(SeekFrom::Start(info.start))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(ModelError::read(&self.path))?;
+        let rows = shape[0];
         if let Rows::Paired { head_dim } = place.rows {
+            let row_bytes = bytes.len() / rows;
             let row_of = |row: usize| names::paired_row(row, head_dim);
-            bytes = (0..rows).flat_map(|row| &bytes[row_of(row) * row_bytes..][..row_bytes]).copied().collect();
+            bytes =
+                (0..rows).flat_map(|row| &bytes[row_of(row) * row_bytes..][..row_bytes]).copied().collect();
         }
         match info.number_type {
             NumberType::F32 => {
@@ -106,7 +101,7 @@ impl GgufFile {
     }
 
     fn place(&self, name: &str) -> Option<Place> {
-        names::place(name, self.sizes, |name| self.tensors.contains_key(name))
+        names::place(self.architecture, name, self.head_dim)
     }
 
     /// Fails if there are tensors that the names `known` do not ask for.
