@@ -42,9 +42,8 @@ impl Checkpoint {
         let angles =
             |name: &str| name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_pos_emb.inv_freq");
         match self {
-            Self::Folder(files) => {
-                files.refuse_unknown(|name| known.contains(&name) || unused_head == Some(name) || angles(name))
-            }
+            Self::Folder(files) => files
+                .refuse_unknown(|name| known.contains(&name) || unused_head == Some(name) || angles(name)),
             Self::Gguf(file) => file.refuse_unknown(known),
         }
     }

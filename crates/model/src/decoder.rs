@@ -9,10 +9,10 @@ use toolsmith_kernels::{CounterRng, Device, Matrix, ViewMut};
 
 use crate::block::{Block, BlockContext, CacheRows};
 use crate::cache::KeyValueCache;
+use crate::checkpoint::Checkpoint;
 use crate::linear::{Linear, Pass};
 use crate::names::{Names, Part};
 use crate::parameter::Tensor;
-use crate::checkpoint::Checkpoint;
 use crate::prefix_tuning::PrefixAdapter;
 use crate::weight::{Loaded, Quantization, Use, Weight, WeightRef};
 use crate::weights;
@@ -276,7 +276,9 @@ impl<D: Device> Decoder<D> {
     /// All matrices of weights.
     pub(crate) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut Weight<D>> {
         let linears = self.blocks.iter_mut().flat_map(Block::linears_mut);
-        std::iter::once(&mut self.embedding).chain(linears.map(|linear| &mut linear.weight)).chain(&mut self.head)
+        std::iter::once(&mut self.embedding)
+            .chain(linears.map(|linear| &mut linear.weight))
+            .chain(&mut self.head)
     }
 
     /// All plain weights, packed ones left out.
@@ -328,7 +330,8 @@ impl<D: Device> Decoder<D> {
         if self.head.is_some() {
             return;
         }
-        let (shape, value) = (self.embedding.as_ref().shape().to_vec(), self.embedding.copy_plain(&self.device));
+        let (shape, value) =
+            (self.embedding.as_ref().shape().to_vec(), self.embedding.copy_plain(&self.device));
         self.head = Some(Weight::Plain(Tensor { name: self.head_name(), shape, value, grad: None }));
         self.config.tie_word_embeddings = false;
         if let Some(json) = self.config.json.as_object_mut() {

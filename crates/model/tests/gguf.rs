@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use toolsmith_kernels::{CpuDevice, Device, ReferenceDevice};
 use toolsmith_model::{
-    Decoder, GenerationOptions, LoraConfig, ModelError, Quantization, Target, TargetModules, TokenBatch,
-    TokenWeights, TrainMethod, TrainableModel, WeightType, generate,
+    Decoder, GenerationOptions, LoraConfig, ModelError, PrefixConfig, PrefixPositions, Quantization, Target,
+    TokenBatch, TokenWeights, TrainMethod, TrainableModel, WeightType, generate,
 };
 
 const ARCHITECTURES: [&str; 5] = ["llama", "qwen2", "qwen3", "chatglm", "glm4"];
@@ -53,17 +53,16 @@ fn batch(samples: &[Vec<u32>]) -> TokenBatch {
 }
 
 fn lora() -> TrainMethod {
-    TrainMethod::Lora(LoraConfig {
-        r: 3,
-        lora_alpha: 6.0,
-        lora_dropout: 0.0,
-        target_modules: TargetModules::AllLinear,
-    })
+    TrainMethod::Lora(LoraConfig { r: 3, lora_alpha: 6.0, ..LoraConfig::default() })
 }
 
 /// A model with a LoRA adapter that changes what it computes.
 fn trained<D: Device>(decoder: Decoder<D>) -> TrainableModel<D> {
-    let mut model = TrainableModel::new(decoder, lora(), 1).unwrap();
+    trained_by(decoder, lora())
+}
+
+fn trained_by<D: Device>(decoder: Decoder<D>, method: TrainMethod) -> TrainableModel<D> {
+    let mut model = TrainableModel::new(decoder, method, 1).unwrap();
     let device = model.device().clone();
     for (which, parameter) in model.parameters_mut().into_iter().enumerate() {
         let values: Vec<f32> =
@@ -194,6 +193,24 @@ fn adapters_train_over_packed_weights_as_over_plain_ones() {
 }
 
 #[test]
+fn other_adapters_train_over_packed_weights_too() {
+    let batch = batch(&samples(&expected("qwen2")));
+    let plain = unpacked(&load(&file("qwen2")));
+    let modules_to_save = vec!["lm_head".to_owned()];
+    let dora = LoraConfig { use_dora: true, modules_to_save, ..LoraConfig::default() };
+    let prefix = PrefixConfig {
+        num_virtual_tokens: 3,
+        encoder_hidden_size: None,
+        positions: PrefixPositions::AfterPrefix,
+    };
+    for method in [TrainMethod::Lora(dora), TrainMethod::Prefix(prefix)] {
+        let found = gradients(&mut trained_by(load(&file("qwen2")), method.clone()), &batch);
+        let wanted = gradients(&mut trained_by(load(plain.path()), method.clone()), &batch);
+        assert_close(&found, &wanted, &format!("{method:?}"));
+    }
+}
+
+#[test]
 fn threads_change_nothing() {
     let batch = batch(&samples(&expected("llama")));
     let [one, three] = [1, 3].map(|threads| {
@@ -223,6 +240,14 @@ fn packed_weights_are_not_trained_and_not_packed_again() {
         message.contains("`model.embed_tokens.weight`: found Q8_0 blocks, which cannot be trained"),
         "{message}"
     );
+    let except = TrainMethod::FullExcept(vec!["model.embed*".to_owned(), "*layers.0.*".to_owned()]);
+    let message = TrainableModel::new(load(&file("qwen2")), except, 0).err().unwrap().to_string();
+    assert!(message.contains("`model.layers.1.self_attn.q_proj.weight`: found Q4_1"), "{message}");
+    // What is packed stays frozen, the rest may be trained.
+    let except = TrainMethod::FullExcept(vec!["*embed*".to_owned(), "*proj*".to_owned()]);
+    let mut model = TrainableModel::new(load(&file("qwen2")), except, 0).unwrap();
+    assert_eq!(model.parameters_mut().len(), 2 * 2 + 1);
+
     let message = error(Decoder::load_quantized(&file("qwen2"), Quantization::Nf4, CpuDevice::new()));
     assert!(message.contains("self_attn.q_proj.weight`: the file has it as Q4_1 already"), "{message}");
 }

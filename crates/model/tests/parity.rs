@@ -191,7 +191,8 @@ fn as_chatglm(dir: &Path) {
     let bytes = std::fs::read(golden("glm").join("model.safetensors")).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let fused = |names: &[&str], shape: Vec<usize>| {
-        let data: Vec<u8> = names.iter().flat_map(|name| file.tensor(name).unwrap().data().to_vec()).collect();
+        let data: Vec<u8> =
+            names.iter().flat_map(|name| file.tensor(name).unwrap().data().to_vec()).collect();
         (data, shape)
     };
     let mut tensors: Vec<(String, (Vec<u8>, Vec<usize>))> = Vec::new();
@@ -218,7 +219,8 @@ fn as_chatglm(dir: &Path) {
         tensors.push((format!("{layer}self_attention.query_key_value.{kind}"), fused(&parts, shape)));
     }
     let views = tensors.iter().map(|(name, (data, shape))| {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, shape.clone(), data).unwrap();
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, shape.clone(), data).unwrap();
         (name.as_str(), view)
     });
     safetensors::serialize_to_file(views, None, &dir.join("model.safetensors")).unwrap();

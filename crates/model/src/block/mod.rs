@@ -183,20 +183,19 @@ impl<D: Device> Block<D> {
     pub(crate) fn tensors(&self) -> impl Iterator<Item = WeightRef<'_, D>> {
         let norms = self.head_norms.iter().chain(&self.sandwich_norms).flatten();
         let linears = self.linears();
-        [&self.input_norm, &self.middle_norm]
-            .into_iter()
-            .chain(norms)
-            .map(Tensor::as_ref)
-            .chain(linears.flat_map(|linear| {
+        [&self.input_norm, &self.middle_norm].into_iter().chain(norms).map(Tensor::as_ref).chain(
+            linears.flat_map(|linear| {
                 std::iter::once(linear.weight.as_ref()).chain(linear.bias.as_ref().map(Tensor::as_ref))
-            }))
+            }),
+        )
     }
 
     /// All plain weights, packed ones left out (adapters are not among them).
     pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<D>> {
         let (norms, linears) = self.parts_mut();
-        norms
-            .chain(linears.flat_map(|linear| linear.weight.plain_mut().into_iter().chain(linear.bias.as_mut())))
+        norms.chain(
+            linears.flat_map(|linear| linear.weight.plain_mut().into_iter().chain(linear.bias.as_mut())),
+        )
     }
 
     /// The trained tensors.
