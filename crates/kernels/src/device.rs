@@ -7,6 +7,7 @@
 //!
 //! Shapes that do not fit are a mistake of the caller's program, never of its user, and end in a panic that names them.
 
+use crate::blocks::PackedMatrix;
 use crate::tree::QuerySpan;
 
 /// A row-major rectangle inside a buffer: element `(r, c)` lies at `offset + r * stride + c`.
@@ -204,6 +205,8 @@ pub trait Device: Clone + Send + Sync + 'static {
     type Ids: Send + Sync;
     /// An attention pattern, prepared for the device.
     type Spans: Send + Sync;
+    /// Weights that stay packed in the device's memory.
+    type Packed: Send + Sync;
 
     /// A buffer of zeros.
     fn zeros(&self, len: usize) -> Self::Buffer;
@@ -213,6 +216,10 @@ pub trait Device: Clone + Send + Sync + 'static {
     fn upload_ids(&self, ids: &[u32]) -> Self::Ids;
     /// An attention pattern on the device.
     fn upload_spans(&self, spans: &[QuerySpan]) -> Self::Spans;
+    /// Packed weights on the device.
+    fn upload_packed(&self, matrix: PackedMatrix) -> Self::Packed;
+    /// Unpacks whole rows from `first_row` on to the host.
+    fn read_packed(&self, packed: &Self::Packed, first_row: usize, out: &mut [f32]);
     /// Number of elements of a buffer.
     fn len(&self, buffer: &Self::Buffer) -> usize;
     /// Copies elements from `offset` on to the host.
@@ -245,6 +252,20 @@ pub trait Device: Clone + Send + Sync + 'static {
         beta: f32,
         c: ViewMut<'_, Self::Buffer>,
     );
+
+    /// [`Device::matmul`] with packed weights `[rows, cols]` as the second factor. They are unpacked piece by piece and
+    /// never lie unpacked as a whole.
+    fn matmul_packed(
+        &self,
+        alpha: f32,
+        a: View<'_, Self::Buffer>,
+        packed: &Self::Packed,
+        transpose: Transpose,
+        beta: f32,
+        c: ViewMut<'_, Self::Buffer>,
+    );
+    /// [`Device::gather_rows`] from a packed table.
+    fn gather_packed_rows(&self, table: &Self::Packed, ids: &Self::Ids, out: ViewMut<'_, Self::Buffer>);
 
     /// `out[i] = table[ids[i]]`: an embedding, or a choice of rows.
     fn gather_rows(&self, table: View<'_, Self::Buffer>, ids: &Self::Ids, out: ViewMut<'_, Self::Buffer>);

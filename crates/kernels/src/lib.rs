@@ -5,12 +5,14 @@
 //! mathematics) that every kernel is tested against. Deliberately unknown here: models, layers, files, tokens' text.
 #![allow(unsafe_code)]
 
+mod blocks;
 mod cpu;
 mod device;
 mod random;
 mod reference;
 mod tree;
 
+pub use blocks::{BlockError, BlockFormat, PackedMatrix};
 pub use cpu::{CpuBuffer, CpuDevice, CpuSpans, Precision, UnsupportedPrecision};
 pub use device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,

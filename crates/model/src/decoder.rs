@@ -5,15 +5,17 @@
 
 use std::path::Path;
 
-use toolsmith_kernels::{CounterRng, Device, Matrix, View, ViewMut};
+use toolsmith_kernels::{CounterRng, Device, Matrix, ViewMut};
 
 use crate::block::{Block, BlockContext, CacheRows};
 use crate::cache::KeyValueCache;
+use crate::checkpoint::Checkpoint;
 use crate::linear::{Linear, Pass};
 use crate::names::{Names, Part};
 use crate::parameter::Tensor;
 use crate::prefix_tuning::PrefixAdapter;
-use crate::weights::{self, WeightFiles};
+use crate::weight::{Loaded, Quantization, Use, Weight, WeightRef};
+use crate::weights;
 use crate::workspace::{AdapterShape, Purpose, Workspace, WorkspaceShape};
 use crate::{AdapterConfig, DecoderConfig, ModelError, Projections, WeightType, adapter};
 
@@ -22,15 +24,33 @@ pub struct Decoder<D: Device> {
     pub(crate) device: D,
     pub(crate) config: DecoderConfig,
     /// `[vocabulary, hidden]`
-    pub(crate) embedding: Tensor<D>,
+    pub(crate) embedding: Weight<D>,
     pub(crate) blocks: Vec<Block<D>>,
     pub(crate) norm: Tensor<D>,
     /// `[vocabulary, hidden]`; `None` where the embedding serves.
-    pub(crate) head: Option<Tensor<D>>,
+    pub(crate) head: Option<Weight<D>>,
     /// The attached adapter's settings.
     pub(crate) adapter: Option<AdapterConfig>,
     /// Keys and values before all tokens, where the adapter is a prefix.
     pub(crate) prefix: Option<PrefixAdapter<D>>,
+}
+
+/// Where the weights of a new decoder come from.
+struct Source<'a, D, F> {
+    device: &'a D,
+    weight: F,
+}
+
+impl<D: Device, E, F: FnMut(Use, &str, &[usize]) -> Result<Loaded, E>> Source<'_, D, F> {
+    fn matrix(&mut self, use_of: Use, name: String, shape: [usize; 2]) -> Result<Weight<D>, E> {
+        let loaded = (self.weight)(use_of, &name, &shape)?;
+        Ok(Weight::new(self.device, name, shape, loaded))
+    }
+
+    fn vector(&mut self, name: String, len: usize) -> Result<Tensor<D>, E> {
+        let values = (self.weight)(Use::Vector, &name, &[len])?.unpacked();
+        Ok(Tensor { name, shape: vec![len], value: self.device.upload(&values), grad: None })
+    }
 }
 
 /// What a forward pass reads, on the device.
@@ -43,24 +63,34 @@ pub(crate) struct PassInputs<D: Device> {
 }
 
 impl<D: Device> Decoder<D> {
-    /// Reads a model folder: config.json, model.safetensors (or its sharded index).
+    /// Reads a model: a folder with config.json and model.safetensors (or its sharded index), a GGUF file, or a folder
+    /// with one GGUF file and no other weights. Weights that a GGUF file has in blocks stay packed.
     ///
     /// # Errors
     /// Files that are missing, damaged or do not fit each other; settings that are not done.
-    pub fn load(dir: &Path, device: D) -> Result<Self, ModelError> {
-        let config = DecoderConfig::from_json(&weights::read_json(&dir.join("config.json"))?)?;
-        let files = WeightFiles::open(dir)?;
+    pub fn load(path: &Path, device: D) -> Result<Self, ModelError> {
+        Self::load_quantized(path, Quantization::None, device)
+    }
+
+    /// As [`Decoder::load`], the linear layers of the blocks packed on the way: the plain model never lies in memory
+    /// as a whole.
+    ///
+    /// # Errors
+    /// As [`Decoder::load`]; also weights that are packed already.
+    pub fn load_quantized(path: &Path, quantization: Quantization, device: D) -> Result<Self, ModelError> {
+        let (config, checkpoint) = Checkpoint::open(path)?;
         let unused_head = config.tie_word_embeddings.then(|| Names::of(config.family).head());
-        let decoder = Self::build(config, device, |device: &D, name: &str, shape: &[usize]| {
-            Ok(device.upload(&files.tensor(name, shape)?))
+        let decoder = Self::build(config, device, |use_of, name: &str, shape: &[usize]| {
+            let loaded = checkpoint.tensor(name, shape)?;
+            match quantization.format().filter(|_| use_of == Use::Linear) {
+                None => Ok(loaded),
+                Some(format) => loaded
+                    .pack(format, shape)
+                    .map_err(|detail| ModelError::Quantization { name: name.to_owned(), detail }),
+            }
         })?;
-        let known: Vec<&str> = decoder.tensors().map(|tensor| tensor.name.as_str()).collect();
-        // Tables of angles that older checkpoints carry; they follow from the config.
-        let angles =
-            |name: &str| name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_pos_emb.inv_freq");
-        files.refuse_unknown(|name| {
-            known.contains(&name) || unused_head.as_deref() == Some(name) || angles(name)
-        })?;
+        let known: Vec<&str> = decoder.tensors().map(|tensor| tensor.name()).collect();
+        checkpoint.refuse_unknown(&known, unused_head.as_deref())?;
         Ok(decoder)
     }
 
@@ -70,19 +100,15 @@ impl<D: Device> Decoder<D> {
         let deviation = config.initializer_range;
         let mut stream = 0;
         let built: Result<Self, std::convert::Infallible> =
-            Self::build(config, device, |device: &D, name: &str, shape: &[usize]| {
+            Self::build(config, device, |_, name: &str, shape: &[usize]| {
                 let len: usize = shape.iter().product();
                 stream += 1;
                 let rng = rng.stream(stream);
-                Ok(match shape {
-                    [_] if name.ends_with(".bias") => device.zeros(len),
-                    [_] => device.upload(&vec![1.0; len]),
-                    _ => {
-                        let values: Vec<f32> =
-                            (0..len as u64).map(|i| (deviation * rng.normal(i)) as f32).collect();
-                        device.upload(&values)
-                    }
-                })
+                Ok(Loaded::Plain(match shape {
+                    [_] if name.ends_with(".bias") => vec![0.0; len],
+                    [_] => vec![1.0; len],
+                    _ => (0..len as u64).map(|i| (deviation * rng.normal(i)) as f32).collect(),
+                }))
             });
         match built {
             Ok(decoder) => decoder,
@@ -94,22 +120,22 @@ impl<D: Device> Decoder<D> {
     fn build<E>(
         config: DecoderConfig,
         device: D,
-        mut weight: impl FnMut(&D, &str, &[usize]) -> Result<D::Buffer, E>,
+        weight: impl FnMut(Use, &str, &[usize]) -> Result<Loaded, E>,
     ) -> Result<Self, E> {
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let (query, key) = (config.query_size(), config.key_value_size());
-        let mut tensor = |name: String, shape: Vec<usize>| {
-            let value = weight(&device, &name, &shape)?;
-            Ok(Tensor { name, shape, value, grad: None })
-        };
         let names = Names::of(config.family);
-        let embedding = tensor(names.embedding(), vec![config.vocab_size, hidden])?;
-        let mut blocks = Vec::with_capacity(config.num_hidden_layers);
+        let mut source = Source { device: &device, weight };
+        let vocabulary = [config.vocab_size, hidden];
+        let embedding = source.matrix(Use::Vocabulary, names.embedding(), vocabulary)?;
+        // A damaged number of blocks ends at the first that is missing, not here.
+        let mut blocks = Vec::new();
         for index in 0..config.num_hidden_layers {
             let mut linear = |part: Part, in_features: usize, out_features: usize, bias: bool| {
                 let name = names.in_block(index, part);
-                let weight = tensor(format!("{name}.weight"), vec![out_features, in_features])?;
-                let bias = bias.then(|| tensor(format!("{name}.bias"), vec![out_features])).transpose()?;
+                let shape = [out_features, in_features];
+                let weight = source.matrix(Use::Linear, format!("{name}.weight"), shape)?;
+                let bias = bias.then(|| source.vector(format!("{name}.bias"), out_features)).transpose()?;
                 Ok(Linear { name, in_features, out_features, weight, bias, adapter: None })
             };
             let qkv = match config.qkv_projections {
@@ -132,7 +158,7 @@ impl<D: Device> Decoder<D> {
             };
             let down = linear(Part::Down, inner, hidden, config.mlp_bias)?;
             let mut norm = |part: Part, width: usize| {
-                tensor(format!("{}.weight", names.in_block(index, part)), vec![width])
+                source.vector(format!("{}.weight", names.in_block(index, part)), width)
             };
             let input_norm = norm(Part::InputNorm, hidden)?;
             let middle_norm = norm(Part::MiddleNorm, hidden)?;
@@ -154,13 +180,14 @@ impl<D: Device> Decoder<D> {
                 sandwich_norms,
             });
         }
-        let norm = tensor(names.norm(), vec![hidden])?;
+        let norm = source.vector(names.norm(), hidden)?;
         let untied = !config.tie_word_embeddings;
-        let head = untied.then(|| tensor(names.head(), vec![config.vocab_size, hidden])).transpose()?;
+        let head = untied.then(|| source.matrix(Use::Vocabulary, names.head(), vocabulary)).transpose()?;
         Ok(Self { device, config, embedding, blocks, norm, head, adapter: None, prefix: None })
     }
 
-    /// Writes config.json as it was given (its dtype changed) and model.safetensors.
+    /// Writes config.json as it was given (its dtype changed) and model.safetensors; packed weights are written as the
+    /// plain numbers they stand for.
     ///
     /// # Errors
     /// A folder that cannot be written, or an adapter that is not merged.
@@ -173,7 +200,7 @@ impl<D: Device> Decoder<D> {
             });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::write(dir))?;
-        let tensors = self.tensors().map(|tensor| (tensor.name.clone(), tensor));
+        let tensors = self.tensors().map(|tensor| (tensor.name().to_owned(), tensor));
         weights::write(&dir.join("model.safetensors"), &self.device, tensors, dtype)?;
         let mut json = self.config.json.clone();
         if let Some(object) = json.as_object_mut() {
@@ -191,7 +218,8 @@ impl<D: Device> Decoder<D> {
         adapter::load(self, dir)
     }
 
-    /// Adds the attached adapter into the weights; what the model computes stays the same.
+    /// Adds the attached adapter into the weights; what the model computes stays the same. Packed weights that the
+    /// adapter changes become plain f32: packing the sum again would lose part of what was learned.
     ///
     /// # Errors
     /// A prefix, which no weight can hold.
@@ -228,19 +256,45 @@ impl<D: Device> Decoder<D> {
         &self.device
     }
 
-    /// All plain weights in the order of their making (adapters are not among them).
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<D>> {
-        std::iter::once(&self.embedding)
-            .chain(self.blocks.iter().flat_map(Block::tensors))
-            .chain([&self.norm])
-            .chain(self.head.as_ref())
+    /// Fails if any weight that is `trained` by its name is packed: blocks take no small steps.
+    pub(crate) fn refuse_packed(&self, trained: impl Fn(&str) -> bool) -> Result<(), ModelError> {
+        let packed = self.tensors().find_map(|tensor| match tensor {
+            WeightRef::Packed(packed) if trained(&packed.name) => Some(ModelError::Quantization {
+                name: packed.name.clone(),
+                detail: format!(
+                    "found {} blocks, which cannot be trained themselves; train an adapter (LoRA), or load the plain model",
+                    packed.format.name()
+                ),
+            }),
+            _ => None,
+        });
+        packed.map_or(Ok(()), Err)
     }
 
-    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<D>> {
+    /// All weights in the order of their making (adapters are not among them).
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = WeightRef<'_, D>> {
+        std::iter::once(self.embedding.as_ref())
+            .chain(self.blocks.iter().flat_map(Block::tensors))
+            .chain([self.norm.as_ref()])
+            .chain(self.head.as_ref().map(Weight::as_ref))
+    }
+
+    /// All matrices of weights.
+    pub(crate) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut Weight<D>> {
+        let linears = self.blocks.iter_mut().flat_map(Block::linears_mut);
         std::iter::once(&mut self.embedding)
+            .chain(linears.map(|linear| &mut linear.weight))
+            .chain(&mut self.head)
+    }
+
+    /// All plain weights, packed ones left out.
+    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<D>> {
+        let (embedding, head) = (self.embedding.plain_mut(), self.head.as_mut().and_then(Weight::plain_mut));
+        embedding
+            .into_iter()
             .chain(self.blocks.iter_mut().flat_map(Block::tensors_mut))
             .chain([&mut self.norm])
-            .chain(self.head.as_mut())
+            .chain(head)
     }
 
     /// Buffers for passes of this kind.
@@ -282,12 +336,9 @@ impl<D: Device> Decoder<D> {
         if self.head.is_some() {
             return;
         }
-        let Tensor { shape, value, .. } = &self.embedding;
-        let at = Matrix::dense(shape[0], shape[1]);
-        let mut copy = self.device.zeros(at.end());
-        self.device.copy(View::new(value, at), ViewMut::new(&mut copy, at));
-        let shape = shape.clone();
-        self.head = Some(Tensor { name: self.head_name(), shape, value: copy, grad: None });
+        let (shape, value) =
+            (self.embedding.as_ref().shape().to_vec(), self.embedding.copy_plain(&self.device));
+        self.head = Some(Weight::Plain(Tensor { name: self.head_name(), shape, value, grad: None }));
         self.config.tie_word_embeddings = false;
         if let Some(json) = self.config.json.as_object_mut() {
             json.insert("tie_word_embeddings".to_owned(), false.into());
@@ -323,9 +374,8 @@ impl<D: Device> Decoder<D> {
             rope,
             prefix: prefix.map(PrefixAdapter::keys),
         };
-        let table = View::new(&self.embedding.value, Matrix::dense(config.vocab_size, config.hidden_size));
         let stream = Matrix::dense(inputs.tokens, config.hidden_size);
-        self.device.gather_rows(table, &inputs.ids, ViewMut::new(&mut hidden[0], stream));
+        self.embedding.gather(&self.device, &inputs.ids, ViewMut::new(&mut hidden[0], stream));
         let (streams, kept) = (hidden.len(), blocks.len());
         for (index, block) in self.blocks.iter().enumerate() {
             let (from, to) = (index % streams, (index + 1) % streams);

@@ -45,7 +45,7 @@ pub enum ModelError {
         hint: String,
     },
     /// No weights in the folder.
-    #[error("{dir}: neither model.safetensors nor model.safetensors.index.json is there; expected a model folder in Hugging Face's layout", dir = dir.display())]
+    #[error("{dir}: neither model.safetensors nor model.safetensors.index.json is there, nor a GGUF file; expected a model folder in Hugging Face's layout or a GGUF file", dir = dir.display())]
     NoWeights {
         /// The folder.
         dir: PathBuf,
@@ -99,6 +99,22 @@ pub enum ModelError {
         count: usize,
         /// One of them.
         first: String,
+    },
+    /// A GGUF file that is damaged, or holds what this program does not read.
+    #[error("{path}: {detail}", path = path.display())]
+    Gguf {
+        /// Which file.
+        path: PathBuf,
+        /// Found, expected, and how to mend it.
+        detail: String,
+    },
+    /// Weights that cannot be packed, or are packed where they must not be.
+    #[error("tensor `{name}`: {detail}")]
+    Quantization {
+        /// The tensor's name.
+        name: String,
+        /// Found, expected, and how to mend it.
+        detail: String,
     },
     /// An adapter setting that is wrong or not done.
     #[error("adapter: `{key}`: {detail}")]

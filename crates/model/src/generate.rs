@@ -352,17 +352,8 @@ impl<D: Device> Decoder<D> {
         device.gather_rows(stream, &device.upload_ids(rows), ViewMut::new(&mut buffers.chosen, at));
         let (x, y) = (View::new(&buffers.chosen, at), ViewMut::new(&mut buffers.normed, at));
         device.rms_norm(config.rms_norm_eps, x, &self.norm.value, y, &mut buffers.inverse_rms);
-        let matrix = &self.head.as_ref().unwrap_or(&self.embedding).value;
-        let matrix = View::new(matrix, Matrix::dense(config.vocab_size, config.hidden_size));
         let logits = ViewMut::new(&mut buffers.logits, Matrix::dense(rows.len(), config.vocab_size));
-        device.matmul(
-            1.0,
-            View::new(&buffers.normed, at),
-            Transpose::No,
-            matrix,
-            Transpose::Yes,
-            0.0,
-            logits,
-        );
+        let matrix = self.head.as_ref().unwrap_or(&self.embedding);
+        matrix.matmul(device, View::new(&buffers.normed, at), Transpose::Yes, 0.0, logits);
     }
 }

@@ -8,6 +8,7 @@ use toolsmith_kernels::{Device, HeadRows, Matrix, Transpose, View, ViewMut};
 use crate::batch::Target;
 use crate::linear::Pass;
 use crate::parameter::Tensor;
+use crate::weight::Weight;
 use crate::workspace::HeadBuffers;
 use crate::{DecoderConfig, ModelError, TokenWeights};
 
@@ -64,7 +65,7 @@ pub(crate) struct Head<'a, D: Device> {
     pub(crate) config: &'a DecoderConfig,
     pub(crate) norm: &'a mut Tensor<D>,
     /// The head's matrix, or the embedding's where they are tied: `[vocabulary, hidden]`.
-    pub(crate) matrix: &'a mut Tensor<D>,
+    pub(crate) matrix: &'a mut Weight<D>,
 }
 
 impl<D: Device> Head<'_, D> {
@@ -91,16 +92,8 @@ impl<D: Device> Head<'_, D> {
     fn logits(&self, device: &D, first_row: usize, rows: usize, buffers: &mut HeadBuffers<D>) -> Matrix {
         let at = Matrix::dense(rows, self.config.vocab_size);
         let x = Matrix::dense(first_row + rows, self.config.hidden_size).rows(first_row, rows);
-        let (x, matrix) = (View::new(&buffers.normed, x), View::new(&self.matrix.value, self.at()));
-        device.matmul(
-            1.0,
-            x,
-            Transpose::No,
-            matrix,
-            Transpose::Yes,
-            0.0,
-            ViewMut::new(&mut buffers.logits, at),
-        );
+        let (x, logits) = (View::new(&buffers.normed, x), ViewMut::new(&mut buffers.logits, at));
+        self.matrix.matmul(device, x, Transpose::Yes, 0.0, logits);
         at
     }
 
@@ -119,10 +112,9 @@ impl<D: Device> Head<'_, D> {
         let d_logits = ViewMut::new(&mut buffers.logits, logits);
         device.log_probabilities_backward(chunk, weights, &buffers.log_sum_exp, d_logits);
         let d_logits = View::new(&buffers.logits, logits);
-        let matrix = View::new(&self.matrix.value, at);
         let d_rows = ViewMut::new(&mut buffers.d_normed, rows);
-        device.matmul(1.0, d_logits, Transpose::No, matrix, Transpose::No, 0.0, d_rows);
-        if let Some(grad) = &mut self.matrix.grad {
+        self.matrix.matmul(device, d_logits, Transpose::No, 0.0, d_rows);
+        if let Some(grad) = self.matrix.grad_mut() {
             let x = View::new(&buffers.normed, rows);
             device.matmul(1.0, d_logits, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, at));
         }

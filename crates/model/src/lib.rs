@@ -1,16 +1,18 @@
 //! One decoder for every family: weights, adapters, training passes and generation. Token ids, never text.
 //!
-//! In: a model folder in Hugging Face's layout, token ids, token weights. Out: log-probabilities, gradients in place,
+//! In: a model folder in Hugging Face's layout or a GGUF file, token ids, token weights. Out: log-probabilities, gradients in place,
 //! adapter and model folders, generated ids. Deliberately unknown here: tokenizers, templates, optimizers, schedules.
 
 mod adapter;
 mod batch;
 mod block;
 mod cache;
+mod checkpoint;
 mod config;
 mod decoder;
 mod error;
 mod generate;
+mod gguf;
 #[cfg(test)]
 mod gradient_tests;
 mod head;
@@ -22,6 +24,7 @@ mod prefix_tuning;
 mod rope;
 mod sampling;
 mod trainable;
+mod weight;
 mod weights;
 mod workspace;
 
@@ -34,4 +37,5 @@ pub use generate::{Generated, GenerationOptions, StopReason, generate};
 pub use parameter::Parameter;
 pub use prefix_tuning::{PrefixConfig, PrefixPositions};
 pub use trainable::{Activations, TrainMethod, TrainableModel};
+pub use weight::Quantization;
 pub use weights::WeightType;

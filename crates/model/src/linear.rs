@@ -6,6 +6,7 @@
 use toolsmith_kernels::{Device, Matrix, Transpose, View, ViewMut};
 
 use crate::parameter::{Parameter, Tensor};
+use crate::weight::Weight;
 use crate::workspace::AdapterShape;
 
 /// `y = x · Wᵀ + b`, and with an adapter `+ scale * dropout(x) · Aᵀ · Bᵀ` (Hu et al., 2021), its columns perhaps scaled.
@@ -15,7 +16,7 @@ pub(crate) struct Linear<D: Device> {
     pub(crate) in_features: usize,
     pub(crate) out_features: usize,
     /// `[out, in]`.
-    pub(crate) weight: Tensor<D>,
+    pub(crate) weight: Weight<D>,
     /// `[out]`.
     pub(crate) bias: Option<Tensor<D>>,
     pub(crate) adapter: Option<LoraWeights<D>>,
@@ -125,8 +126,7 @@ impl<D: Device> Linear<D> {
         scratch: &mut LoraScratch<D>,
     ) {
         let (device, y_at) = (pass.device, y.at);
-        let weight = View::new(&self.weight.value, self.weight_at());
-        device.matmul(1.0, x, Transpose::No, weight, Transpose::Yes, beta, ViewMut::new(y.buffer, y_at));
+        self.weight.matmul(device, x, Transpose::Yes, beta, ViewMut::new(y.buffer, y_at));
         let Some(lora) = &self.adapter else { return };
         let x = lora.dropped(pass, x, &mut scratch.wide);
         let low_at = Matrix::dense(pass.tokens, lora.rank);
@@ -150,8 +150,7 @@ impl<D: Device> Linear<D> {
         let Some(lora) = &mut self.adapter else { return };
         let (a, b) = lora.views();
         let Some(Magnitude { norms, .. }) = &lora.magnitude else { return };
-        let (mut sum, mut measured) = (device.zeros(at.end()), device.zeros(device.len(norms)));
-        device.copy(View::new(&self.weight.value, at), ViewMut::new(&mut sum, at));
+        let (mut sum, mut measured) = (self.weight.copy_plain(device), device.zeros(device.len(norms)));
         device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, ViewMut::new(&mut sum, at));
         device.row_norms(View::new(&sum, at), &mut measured);
         if let Some(magnitude) = &mut lora.magnitude {
@@ -161,7 +160,7 @@ impl<D: Device> Linear<D> {
 
     /// Whether the backward pass reads the layer's input.
     pub(crate) fn needs_input(&self) -> bool {
-        self.weight.grad.is_some() || self.adapter.as_ref().is_some_and(|lora| lora.a.grad.is_some())
+        self.weight.is_trained() || self.adapter.as_ref().is_some_and(|lora| lora.a.grad.is_some())
     }
 
     /// Adds to the gradients of trained weights; with `d_x`, `d_x = beta * d_x +` the gradient of the input.
@@ -190,21 +189,12 @@ impl<D: Device> Linear<D> {
             device.scale_columns(&lengths.value, norms, d_y, 0.0, ViewMut::new(scaled, at));
             d_y = View::new(scaled, at);
         }
-        if let Some(grad) = &mut self.weight.grad {
+        if let Some(grad) = self.weight.grad_mut() {
             device.matmul(1.0, d_y, Transpose::Yes, x, Transpose::No, 1.0, ViewMut::new(grad, weight_at));
         }
         let mut d_x = d_x;
         if let Some((beta, d_x)) = &mut d_x {
-            let weight = View::new(&self.weight.value, weight_at);
-            device.matmul(
-                1.0,
-                d_y,
-                Transpose::No,
-                weight,
-                Transpose::No,
-                *beta,
-                ViewMut::new(d_x.buffer, d_x.at),
-            );
+            self.weight.matmul(device, d_y, Transpose::No, *beta, ViewMut::new(d_x.buffer, d_x.at));
         }
         let Some(lora) = &mut self.adapter else { return };
         let low_at = Matrix::dense(pass.tokens, lora.rank);
@@ -237,21 +227,24 @@ impl<D: Device> Linear<D> {
         }
     }
 
-    /// Adds the adapter into the weight and removes it.
+    /// Adds the adapter into the weight and removes it; a packed weight becomes plain.
     pub(crate) fn merge(&mut self, device: &D) {
         let at = self.weight_at();
         let Some(lora) = self.adapter.take() else { return };
         let (a, b) = lora.views();
-        let weight = ViewMut::new(&mut self.weight.value, at);
-        device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, weight);
-        if let Some(Magnitude { lengths, norms }) = &lora.magnitude {
-            device.scale_rows(&lengths.value, norms, ViewMut::new(&mut self.weight.value, at));
-        }
+        self.weight.make_plain(device, |weight| {
+            let to = ViewMut::new(&mut weight.value, at);
+            device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, to);
+            if let Some(Magnitude { lengths, norms }) = &lora.magnitude {
+                device.scale_rows(&lengths.value, norms, ViewMut::new(&mut weight.value, at));
+            }
+        });
     }
 
     /// The trained tensors.
     pub(crate) fn parameters(&mut self) -> impl Iterator<Item = Parameter<'_, D>> {
-        std::iter::once(&mut self.weight)
+        let weight = self.weight.plain_mut().into_iter();
+        weight
             .chain(self.bias.as_mut())
             .chain(self.adapter.iter_mut().flat_map(LoraWeights::tensors_mut))
             .filter_map(Tensor::parameter)

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use toolsmith_kernels::Device;
 
+use crate::weight::WeightRef;
+
 /// One trained tensor, lent to the optimizer.
 pub struct Parameter<'a, D: Device> {
     /// Name in the folder that the model or its adapter is saved to.
@@ -32,6 +34,10 @@ pub(crate) struct Tensor<D: Device> {
 impl<D: Device> Tensor<D> {
     pub(crate) fn len(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    pub(crate) fn as_ref(&self) -> WeightRef<'_, D> {
+        WeightRef::Plain(self)
     }
 
     pub(crate) fn train(&mut self, device: &D) {

@@ -56,7 +56,8 @@ impl<D: Device> TrainableModel<D> {
     /// Prepares `decoder` for training; `seed` draws a new adapter's weights and all dropout masks.
     ///
     /// # Errors
-    /// A LoRA setting that makes no sense or meets no layer, or a decoder that has an adapter already.
+    /// A LoRA setting that makes no sense or meets no layer, a decoder that has an adapter already, or packed weights
+    /// that would have to be trained themselves.
     pub fn new(decoder: Decoder<D>, method: TrainMethod, seed: u64) -> Result<Self, ModelError> {
         Self::with_activations(decoder, method, seed, Activations::Keep)
     }
@@ -80,6 +81,7 @@ impl<D: Device> TrainableModel<D> {
         let rng = CounterRng::new(seed);
         match method {
             TrainMethod::Full => {
+                decoder.refuse_packed(|_| true)?;
                 let device = decoder.device.clone();
                 decoder.tensors_mut().for_each(|tensor| tensor.train(&device));
             }
@@ -141,7 +143,7 @@ impl<D: Device> TrainableModel<D> {
         let mut head = Head { config, norm, matrix };
         let logprobs = head.forward_backward(&pass, &hidden[last], targets, weights, buffers, d_hidden)?;
 
-        let into_embedding = embedding.grad.is_some();
+        let into_embedding = embedding.is_trained();
         let (keys, mut d_prefix) = match prefix.as_mut().map(PrefixAdapter::keys_and_gradient) {
             Some((keys, gradient)) => (Some(keys), gradient),
             None => (None, None),
@@ -166,7 +168,7 @@ impl<D: Device> TrainableModel<D> {
         if let Some(prefix) = prefix {
             prefix.project_backward(device);
         }
-        if let Some(grad) = &mut embedding.grad {
+        if let Some(grad) = embedding.grad_mut() {
             let rows = View::new(&*d_hidden, Matrix::dense(inputs.tokens, config.hidden_size));
             let table = Matrix::dense(config.vocab_size, config.hidden_size);
             device.scatter_add_rows(rows, &inputs.ids, ViewMut::new(grad, table));
@@ -255,7 +257,7 @@ impl<D: Device> TrainableModel<D> {
             .into_iter()
             .chain(blocks.iter_mut().flat_map(Block::parameters))
             .chain(norm.parameter())
-            .chain(head.as_mut().and_then(crate::parameter::Tensor::parameter));
+            .chain(head.as_mut().and_then(crate::weight::Weight::parameter));
         // Whole modules that are trained beside an adapter are saved with it.
         let named = plain.map(|parameter| match adapter {
             Some(_) => Parameter { name: adapter::saved_name(parameter.name), ..parameter },
@@ -325,14 +327,15 @@ fn train_except<D: Device>(decoder: &mut Decoder<D>, patterns: &[String]) -> Res
     for pattern in patterns {
         let parsed = glob::Pattern::new(pattern)
             .map_err(|error| ModelError::Freeze(format!("pattern {pattern:?}: {error}")))?;
-        if !decoder.tensors().any(|tensor| parsed.matches(&tensor.name)) {
-            let example = decoder.tensors().nth(1).map_or("", |tensor| tensor.name.as_str());
+        if !decoder.tensors().any(|tensor| parsed.matches(tensor.name())) {
+            let example = decoder.tensors().nth(1).map_or("", |tensor| tensor.name());
             return Err(ModelError::Freeze(format!(
                 "pattern {pattern:?} fits no weight of this model; its names look like {example:?}"
             )));
         }
         frozen.push(parsed);
     }
+    decoder.refuse_packed(|name| !frozen.iter().any(|pattern| pattern.matches(name)))?;
     let device = decoder.device.clone();
     let mut trained = 0;
     for tensor in decoder.tensors_mut() {

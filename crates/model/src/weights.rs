@@ -17,7 +17,7 @@ use serde_json::Value;
 use toolsmith_kernels::Device;
 
 use crate::ModelError;
-use crate::parameter::Tensor;
+use crate::weight::WeightRef;
 
 /// Number type of saved weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +242,7 @@ impl WeightFile {
 /// A tensor on its way into a file.
 struct Outgoing<'a, D: Device> {
     device: &'a D,
-    tensor: &'a Tensor<D>,
+    tensor: WeightRef<'a, D>,
     dtype: WeightType,
 }
 
@@ -252,12 +252,11 @@ impl<D: Device> safetensors::View for Outgoing<'_, D> {
     }
 
     fn shape(&self) -> &[usize] {
-        &self.tensor.shape
+        self.tensor.shape()
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let mut values = vec![0.0; self.tensor.len()];
-        self.device.read(&self.tensor.value, 0, &mut values);
+        let values = self.tensor.read(self.device);
         Cow::Owned(match self.dtype {
             WeightType::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
             WeightType::F16 => values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes()).collect(),
@@ -276,7 +275,7 @@ impl<D: Device> safetensors::View for Outgoing<'_, D> {
 pub(crate) fn write<'a, D: Device>(
     path: &Path,
     device: &'a D,
-    tensors: impl Iterator<Item = (String, &'a Tensor<D>)>,
+    tensors: impl Iterator<Item = (String, WeightRef<'a, D>)>,
     dtype: WeightType,
 ) -> Result<(), ModelError> {
     let outgoing: Vec<_> = tensors.map(|(name, tensor)| (name, Outgoing { device, tensor, dtype })).collect();

@@ -8,7 +8,7 @@ use super::{Read, Write};
 use crate::device::{Matrix, Transpose};
 
 /// Products below this many multiplications run on one thread: waking the others costs more.
-const PARALLEL_FROM: usize = 1 << 19;
+pub(super) const PARALLEL_FROM: usize = 1 << 19;
 
 /// `c = beta * c + alpha * op(a) · op(b)`; with an engine in bf16, where that gains.
 #[expect(clippy::too_many_arguments, reason = "the BLAS signature and what multiplies")]

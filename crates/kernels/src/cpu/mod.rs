@@ -12,10 +12,12 @@ mod head;
 mod matmul;
 mod norm;
 mod optimizer;
+mod packed;
 mod pointwise;
 mod rope;
 mod rows;
 mod simd;
+mod unpack;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use bf16::Engine;
 pub use bf16::{Precision, UnsupportedPrecision};
 use buffer::Values;
 
+use crate::blocks::PackedMatrix;
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
 };
@@ -107,6 +110,7 @@ impl Device for CpuDevice {
     type Buffer = CpuBuffer;
     type Ids = Vec<u32>;
     type Spans = CpuSpans;
+    type Packed = PackedMatrix;
 
     fn zeros(&self, len: usize) -> CpuBuffer {
         CpuBuffer { values: Values::zeros(len) }
@@ -122,6 +126,14 @@ impl Device for CpuDevice {
 
     fn upload_spans(&self, spans: &[QuerySpan]) -> CpuSpans {
         CpuSpans::new(spans)
+    }
+
+    fn upload_packed(&self, matrix: PackedMatrix) -> PackedMatrix {
+        matrix
+    }
+
+    fn read_packed(&self, packed: &PackedMatrix, first_row: usize, out: &mut [f32]) {
+        self.run(|| packed::read(packed, first_row, out));
     }
 
     fn len(&self, buffer: &CpuBuffer) -> usize {
@@ -174,6 +186,22 @@ impl Device for CpuDevice {
         c: Write<'_>,
     ) {
         self.run(|| matmul::matmul(self.engine, alpha, a, transpose_a, b, transpose_b, beta, c));
+    }
+
+    fn matmul_packed(
+        &self,
+        alpha: f32,
+        a: Read<'_>,
+        packed: &PackedMatrix,
+        transpose: Transpose,
+        beta: f32,
+        c: Write<'_>,
+    ) {
+        self.run(|| packed::matmul(alpha, a, packed, transpose, beta, c));
+    }
+
+    fn gather_packed_rows(&self, table: &PackedMatrix, ids: &Vec<u32>, out: Write<'_>) {
+        self.run(|| packed::gather(table, ids, out));
     }
 
     fn gather_rows(&self, table: Read<'_>, ids: &Vec<u32>, out: Write<'_>) {

@@ -144,7 +144,7 @@ pub(super) fn scatter_add(rows: Read<'_>, ids: &[u32], table: Write<'_>) {
     });
 }
 
-fn check_ids(ids: &[u32], rows: usize) {
+pub(super) fn check_ids(ids: &[u32], rows: usize) {
     let largest = ids.iter().copied().max();
     assert!(largest.is_none_or(|id| (id as usize) < rows), "row {largest:?} of a table of {rows}");
 }

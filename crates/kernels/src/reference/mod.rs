@@ -4,6 +4,7 @@
 
 mod attention;
 
+use crate::blocks::PackedMatrix;
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,
     ViewMut,
@@ -68,6 +69,7 @@ impl Device for ReferenceDevice {
     type Buffer = ReferenceBuffer;
     type Ids = Vec<u32>;
     type Spans = Vec<QuerySpan>;
+    type Packed = PackedMatrix;
 
     fn zeros(&self, len: usize) -> ReferenceBuffer {
         ReferenceBuffer { values: vec![0.0; len] }
@@ -83,6 +85,16 @@ impl Device for ReferenceDevice {
 
     fn upload_spans(&self, spans: &[QuerySpan]) -> Vec<QuerySpan> {
         spans.to_vec()
+    }
+
+    fn upload_packed(&self, matrix: PackedMatrix) -> PackedMatrix {
+        matrix
+    }
+
+    fn read_packed(&self, packed: &PackedMatrix, first_row: usize, out: &mut [f32]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = packed.element(first_row + i / packed.cols(), i % packed.cols());
+        }
     }
 
     fn len(&self, buffer: &ReferenceBuffer) -> usize {
@@ -153,6 +165,27 @@ impl Device for ReferenceDevice {
             let sum: f64 = (0..inner).map(|k| of(a, transpose_a, row, k) * of(b, transpose_b, k, col)).sum();
             let before = if beta == 0.0 { 0.0 } else { f64::from(beta) * *c.cell(row, col) };
             *c.cell(row, col) = before + f64::from(alpha) * sum;
+        }
+    }
+
+    fn matmul_packed(
+        &self,
+        alpha: f32,
+        a: Read<'_>,
+        packed: &PackedMatrix,
+        transpose: Transpose,
+        beta: f32,
+        c: Write<'_>,
+    ) {
+        let at = Matrix::dense(packed.rows(), packed.cols());
+        let values = cells(at).map(|(r, c)| f64::from(packed.element(r, c))).collect();
+        let weights = ReferenceBuffer { values };
+        self.matmul(alpha, a, Transpose::No, View::new(&weights, at), transpose, beta, c);
+    }
+
+    fn gather_packed_rows(&self, table: &PackedMatrix, ids: &Vec<u32>, mut out: Write<'_>) {
+        for (r, c) in cells(out.at) {
+            *out.cell(r, c) = f64::from(table.element(ids[r] as usize, c));
         }
     }
 

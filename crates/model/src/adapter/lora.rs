@@ -117,20 +117,25 @@ fn tensors_mut<D: Device>(decoder: &mut Decoder<D>) -> impl Iterator<Item = &mut
     linears.filter_map(|linear| linear.adapter.as_mut()).flat_map(LoraWeights::tensors_mut)
 }
 
-/// The plain tensors of `modules_to_save`. A head that shares the embedding's weights gets its own first, as in PEFT.
+/// The plain tensors of `modules_to_save`. A head that shares the embedding's weights gets its own first, as in PEFT;
+/// packed ones become plain, for blocks take no small steps.
 fn whole_modules_mut<D: Device>(decoder: &mut Decoder<D>) -> Result<Vec<&mut Tensor<D>>, ModelError> {
     let Some(AdapterConfig::Lora(config)) = decoder.adapter.clone() else { return Ok(Vec::new()) };
     if config.modules_to_save.is_empty() {
         return Ok(Vec::new());
     }
-    if config.saves(&decoder.embedding.name) || config.saves(&decoder.head_name()) {
+    if config.saves(decoder.embedding.as_ref().name()) || config.saves(&decoder.head_name()) {
         decoder.untie();
     }
     for wanted in &config.modules_to_save {
         let alone = LoraConfig { modules_to_save: vec![wanted.clone()], ..config.clone() };
-        if !decoder.tensors().any(|tensor| alone.saves(&tensor.name)) {
+        if !decoder.tensors().any(|tensor| alone.saves(tensor.name())) {
             return Err(wrong("modules_to_save", format!("no module of this model ends with {wanted:?}")));
         }
+    }
+    let device = decoder.device.clone();
+    for matrix in decoder.matrices_mut().filter(|matrix| config.saves(matrix.as_ref().name())) {
+        matrix.make_plain(&device, |_| ());
     }
     Ok(decoder.tensors_mut().filter(|tensor| config.saves(&tensor.name)).collect())
 }
@@ -194,9 +199,9 @@ pub(super) fn save<D: Device>(
     dir: &Path,
     base: &str,
 ) -> Result<(), ModelError> {
-    let factors = tensors(decoder).map(|tensor| (tensor.name.clone(), tensor));
-    let modules = decoder.tensors().filter(|tensor| config.saves(&tensor.name));
-    let modules = modules.map(|tensor| (format!("{PREFIX}{}", tensor.name), tensor));
+    let factors = tensors(decoder).map(|tensor| (tensor.name.clone(), tensor.as_ref()));
+    let modules = decoder.tensors().filter(|tensor| config.saves(tensor.name()));
+    let modules = modules.map(|tensor| (format!("{PREFIX}{}", tensor.name()), tensor));
     weights::write(&dir.join(WEIGHTS), &decoder.device, factors.chain(modules), WeightType::F32)?;
     let first = decoder.blocks.iter().take(1).flat_map(Block::linears);
     let linears = first.map(|linear| last_part(linear).to_owned()).collect();

@@ -102,7 +102,7 @@ pub(super) fn save<D: Device>(decoder: &Decoder<D>, dir: &Path, base: &str) -> R
             }),
         ),
     };
-    let tensor = std::iter::once((prefix.embeddings.name.clone(), &prefix.embeddings));
+    let tensor = std::iter::once((prefix.embeddings.name.clone(), prefix.embeddings.as_ref()));
     weights::write(&dir.join(file), &decoder.device, tensor, WeightType::F32)?;
     weights::write_json(&dir.join(json_file), &json)
 }

@@ -13,6 +13,7 @@ use crate::linear::{AdapterActivations, Linear, LoraScratch, Pass};
 use crate::parameter::{Parameter, Tensor};
 use crate::prefix_tuning::PrefixKeys;
 use crate::rope::RopeTable;
+use crate::weight::WeightRef;
 use crate::workspace::{BlockActivations, NormedOutput, Scratch, SideScratch};
 
 /// The weights of a block.
@@ -178,21 +179,23 @@ impl<D: Device> Block<D> {
         self.qkv.iter_mut().chain([&mut self.output]).chain(&mut self.gate_up).chain([&mut self.down])
     }
 
-    /// All plain weights (adapters are not among them).
-    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<D>> {
+    /// All weights (adapters are not among them).
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = WeightRef<'_, D>> {
         let norms = self.head_norms.iter().chain(&self.sandwich_norms).flatten();
         let linears = self.linears();
-        [&self.input_norm, &self.middle_norm]
-            .into_iter()
-            .chain(norms)
-            .chain(linears.flat_map(|linear| std::iter::once(&linear.weight).chain(linear.bias.as_ref())))
+        [&self.input_norm, &self.middle_norm].into_iter().chain(norms).map(Tensor::as_ref).chain(
+            linears.flat_map(|linear| {
+                std::iter::once(linear.weight.as_ref()).chain(linear.bias.as_ref().map(Tensor::as_ref))
+            }),
+        )
     }
 
-    /// All plain weights (adapters are not among them).
+    /// All plain weights, packed ones left out (adapters are not among them).
     pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<D>> {
         let (norms, linears) = self.parts_mut();
-        norms
-            .chain(linears.flat_map(|linear| std::iter::once(&mut linear.weight).chain(linear.bias.as_mut())))
+        norms.chain(
+            linears.flat_map(|linear| linear.weight.plain_mut().into_iter().chain(linear.bias.as_mut())),
+        )
     }
 
     /// The trained tensors.

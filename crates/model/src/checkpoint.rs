@@ -1,0 +1,76 @@
+//! A model on disk, whichever way it is kept: a Hugging Face folder or a GGUF file.
+//!
+//! In: a path. Out: the configuration, and weights by the names of a Hugging Face folder. Not known: what a model does
+//! with them.
+
+use std::path::{Path, PathBuf};
+
+use crate::gguf::GgufFile;
+use crate::weight::Loaded;
+use crate::weights::{self, WeightFiles};
+use crate::{DecoderConfig, ModelError};
+
+/// The weights of a model, open to be read.
+pub(crate) enum Checkpoint {
+    Folder(WeightFiles),
+    Gguf(GgufFile),
+}
+
+impl Checkpoint {
+    /// Opens a folder, or a GGUF file, or a folder that holds one GGUF file and no safetensors.
+    pub(crate) fn open(path: &Path) -> Result<(DecoderConfig, Self), ModelError> {
+        if let Some(file) = gguf_file(path)? {
+            let (config, file) = GgufFile::open(&file)?;
+            return Ok((config, Self::Gguf(file)));
+        }
+        let config = DecoderConfig::from_json(&weights::read_json(&path.join("config.json"))?)?;
+        Ok((config, Self::Folder(WeightFiles::open(path)?)))
+    }
+
+    /// A tensor, which must have this shape.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Loaded, ModelError> {
+        match self {
+            Self::Folder(files) => files.tensor(name, shape).map(Loaded::Plain),
+            Self::Gguf(file) => file.tensor(name, shape),
+        }
+    }
+
+    /// Fails if there are weights that a model of the tensors `known` does not have.
+    /// `unused_head` is the head's name where the embedding serves instead.
+    pub(crate) fn refuse_unknown(&self, known: &[&str], unused_head: Option<&str>) -> Result<(), ModelError> {
+        // Tables of angles that older checkpoints carry; they follow from the config.
+        let angles =
+            |name: &str| name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_pos_emb.inv_freq");
+        match self {
+            Self::Folder(files) => files
+                .refuse_unknown(|name| known.contains(&name) || unused_head == Some(name) || angles(name)),
+            Self::Gguf(file) => file.refuse_unknown(known),
+        }
+    }
+}
+
+/// The GGUF file that `path` means, if it means one.
+fn gguf_file(path: &Path) -> Result<Option<PathBuf>, ModelError> {
+    if path.is_file() {
+        return Ok(Some(path.to_owned()));
+    }
+    let safetensors = ["model.safetensors", "model.safetensors.index.json"];
+    if safetensors.iter().any(|name| path.join(name).exists()) {
+        return Ok(None);
+    }
+    // A folder that cannot be listed has no config.json either; the caller says so.
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "gguf")).collect();
+    found.sort();
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        count => Err(ModelError::Gguf {
+            path: path.to_owned(),
+            detail: format!(
+                "{count} GGUF files, `{}` among them; give the path of the one to load",
+                found[0].file_name().unwrap_or_default().display()
+            ),
+        }),
+    }
+}
