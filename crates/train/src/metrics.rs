@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::TrainError;
+use crate::{TrainError, run_folder};
 
 /// One optimizer step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,9 +59,7 @@ impl MetricsLog {
             let text = fs::read_to_string(path).map_err(TrainError::file(path, "read"))?;
             let kept = lines_up_to(&text, done_steps);
             if kept != text {
-                let rewritten = path.with_extension("jsonl.tmp");
-                fs::write(&rewritten, kept).map_err(TrainError::file(&rewritten, "write"))?;
-                fs::rename(&rewritten, path).map_err(TrainError::file(path, "replace"))?;
+                run_folder::replace_file(path, kept.as_bytes())?;
             }
         }
         let file = OpenOptions::new()

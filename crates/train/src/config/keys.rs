@@ -16,7 +16,7 @@ use super::TrainConfig;
 use super::document::Entry;
 use super::group::{Group, Range};
 use super::issue::{Issue, Place};
-use crate::{AdamWOptions, Length, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
+use crate::{AdamWOptions, EarlyStopping, Length, MomentType, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
 
 const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
 const NOT_NEGATIVE: Range = Range { expected: "a number, 0 or above", holds: |x| x >= 0.0 };
@@ -32,6 +32,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "set batch_size, the conversations of one optimizer step; max_tokens_per_run divides it to fit in memory",
     ),
     ("lr", "did you mean learning_rate?"),
+    ("optim", "did you mean optimizer?"),
     ("lr_scheduler", "did you mean lr_scheduler_type?"),
     ("model_name_or_path", "did you mean model?"),
     ("dataset", "did you mean data?"),
@@ -44,6 +45,9 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("lora_dropout", "set it inside lora"),
     ("lora_target", "set target_modules inside lora"),
     ("target_modules", "set it inside lora"),
+    ("metric_for_best_model", "the lowest eval_loss is the best; drop it"),
+    ("greater_is_better", "the lowest eval_loss is the best; drop it"),
+    ("logging_dir", "event files for TensorBoard go to runs inside output_dir; drop it"),
     ("resume_from_checkpoint", "resume on the command line with --resume"),
     ("bf16", "this trains in float32; save_dtype chooses the type of the saved weights"),
     ("fp16", "this trains in float32; save_dtype chooses the type of the saved weights"),
@@ -84,6 +88,8 @@ pub const KEYS: &[&str] = &[
     "batch_size",
     "max_tokens_per_run",
     "share_prefixes",
+    "prefix_group",
+    "optimizer",
     "weight_decay",
     "adam_beta1",
     "adam_beta2",
@@ -94,6 +100,10 @@ pub const KEYS: &[&str] = &[
     "save_steps",
     "save_total_limit",
     "eval_steps",
+    "early_stopping_patience",
+    "early_stopping_threshold",
+    "load_best_model_at_end",
+    "report_to",
     "lora.r",
     "lora.lora_alpha",
     "lora.lora_dropout",
@@ -159,6 +169,11 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let save_dtype = top.choice("save_dtype", WeightType::F32, &dtypes);
     let default_rate = if matches!(method, TrainMethod::Full) { 5e-5 } else { 2e-4 };
     let run = read_run(&mut top, default_rate);
+    if run.seeks_best() && (run.eval_steps.is_none() || eval_data.is_empty()) {
+        let key = if run.early_stopping.is_some() { "early_stopping_patience" } else { "load_best_model_at_end" };
+        let message = "needs evaluations to choose by; set eval_data and eval_steps";
+        top.refuse(key, &Place::Absent, message);
+    }
     if max_length.is_some_and(|tokens| tokens > run.max_tokens_per_run) {
         let message = format_args!(
             "longer than max_tokens_per_run ({}), so a sample of that length fits in no run; \
@@ -260,11 +275,17 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
         batch_size: top.count("batch_size", 1, " of conversations").map_or(16, to_usize),
         max_tokens_per_run: top.count("max_tokens_per_run", 1, " of tokens").map_or(4096, to_usize),
         share_prefixes: top.flag("share_prefixes", true),
+        prefix_group: top.count("prefix_group", 1, " of conversations").map_or(8, to_usize),
         optimizer: AdamWOptions {
             beta1: top.number("adam_beta1", 0.9, &FRACTION) as f32,
             beta2: top.number("adam_beta2", 0.999, &FRACTION) as f32,
             epsilon: top.number("adam_epsilon", 1e-8, &POSITIVE) as f32,
             weight_decay: top.number("weight_decay", 0.0, &NOT_NEGATIVE) as f32,
+            moments: top.choice(
+                "optimizer",
+                MomentType::Float32,
+                &[("adamw", MomentType::Float32), ("adamw_8bit", MomentType::EightBit)],
+            ),
         },
         max_grad_norm: top.number("max_grad_norm", 1.0, &NOT_NEGATIVE),
         seed: top.count("seed", 0, "").unwrap_or(42),
@@ -272,7 +293,21 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
         save_steps: top.count("save_steps", 1, " of steps").unwrap_or(500),
         save_total_limit: top.count("save_total_limit", 1, " of checkpoints").map(to_usize),
         eval_steps: top.count("eval_steps", 1, " of steps"),
+        early_stopping: read_early_stopping(top),
+        load_best_model_at_end: top.flag("load_best_model_at_end", false),
+        tensorboard: read_report_to(top),
     }
+}
+
+fn read_early_stopping(top: &mut Group<'_>) -> Option<EarlyStopping> {
+    let threshold = top.number("early_stopping_threshold", 0.0, &NOT_NEGATIVE);
+    let patience = top.count("early_stopping_patience", 1, " of evaluations")?;
+    Some(EarlyStopping { patience, threshold })
+}
+
+/// Whether the run reports to TensorBoard, the only one there is.
+fn read_report_to(top: &mut Group<'_>) -> bool {
+    top.choice("report_to", true, &[("tensorboard", true), ("none", false)])
 }
 
 fn to_usize(count: u64) -> usize {
