@@ -10,8 +10,8 @@ mod common;
 
 use common::{Case, compare, normal, read};
 use toolsmith_kernels::{
-    AdamWStep, AttentionShape, CpuDevice, Device, Direction, DynamicMap, HeadRows, Matrix, Moment8, QuerySpan,
-    ReferenceDevice, RopeShape, RopeStyle, Segment, TokenTree, Transpose, View, ViewMut,
+    AdamWStep, AttentionShape, CpuDevice, Device, Direction, DynamicMap, HeadRows, Matrix, Moment8,
+    QuerySpan, ReferenceDevice, RopeShape, RopeStyle, Segment, TokenTree, Transpose, View, ViewMut,
 };
 
 struct Matmul(usize, usize, usize, Transpose, Transpose, f32);

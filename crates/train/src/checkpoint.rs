@@ -216,8 +216,11 @@ fn data<'b>(
 ) -> Result<&'b [u8], TrainError> {
     let found = file.tensor(name).map_err(|error| TrainError::checkpoint(path, error))?;
     if found.dtype() != dtype || found.shape() != shape {
-        let detail =
-            format!("tensor `{name}` is {:?} {:?}, expected {dtype:?} {shape:?}", found.dtype(), found.shape());
+        let detail = format!(
+            "tensor `{name}` is {:?} {:?}, expected {dtype:?} {shape:?}",
+            found.dtype(),
+            found.shape()
+        );
         return Err(TrainError::checkpoint(path, detail));
     }
     Ok(found.data())

@@ -2,10 +2,10 @@
 //!
 //! In: metrics. Out: both files, never apart. It does not know their formats.
 
+use crate::TrainError;
 use crate::metrics::{EvalMetrics, MetricsLog, StepMetrics};
 use crate::run_folder::RunFolder;
 use crate::tensorboard::EventLog;
-use crate::TrainError;
 
 /// The open files.
 pub(crate) struct Log {

@@ -30,6 +30,10 @@ pub struct StepMetrics {
     pub trained_tokens: usize,
     /// Tokens that were computed: shared prefixes once, and nothing after a sample's last supervised token.
     pub computed_tokens: usize,
+    /// Runs into which the step was divided.
+    pub runs: usize,
+    /// How full they were: `computed_tokens` by what the runs could hold.
+    pub fill: f64,
     /// `tokens` a second of this step's time.
     pub tokens_per_second: f64,
 }

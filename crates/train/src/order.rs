@@ -228,7 +228,9 @@ mod tests {
 
     #[test]
     fn an_epoch_takes_every_sample_once_and_the_next_in_another_order() {
-        for (data, prefix_group) in [(samples(23, 1), 8), (samples(4, 7), 4), (samples(3, 9), 1), (samples(1, 23), 5)] {
+        for (data, prefix_group) in
+            [(samples(23, 1), 8), (samples(4, 7), 4), (samples(3, 9), 1), (samples(1, 23), 5)]
+        {
             let mut order = DataOrder::new(&data.iter().collect::<Vec<_>>(), 5, prefix_group, 7);
             let steps = order.steps_per_epoch();
             let mut epoch = |first: u64| -> Vec<usize> {
@@ -250,8 +252,14 @@ mod tests {
             let data = samples(5, 5);
             let mut whole = DataOrder::new(&data.iter().collect::<Vec<_>>(), 5, prefix_group, 7);
             let taken: Vec<Vec<usize>> = (1..=12).map(|step| whole.batch(step).to_vec()).collect();
-            assert_eq!(DataOrder::new(&data.iter().collect::<Vec<_>>(), 5, prefix_group, 7).batch(12), taken[11]);
-            assert_ne!(DataOrder::new(&data.iter().collect::<Vec<_>>(), 5, prefix_group, 8).batch(12), taken[11]);
+            assert_eq!(
+                DataOrder::new(&data.iter().collect::<Vec<_>>(), 5, prefix_group, 7).batch(12),
+                taken[11]
+            );
+            assert_ne!(
+                DataOrder::new(&data.iter().collect::<Vec<_>>(), 5, prefix_group, 8).batch(12),
+                taken[11]
+            );
         }
     }
 
@@ -260,7 +268,8 @@ mod tests {
         let data = samples(20, 8);
         let mut order = DataOrder::new(&data.iter().collect::<Vec<_>>(), 16, 4, 1);
         for step in 1..=10 {
-            let mut groups: Vec<u32> = order.batch(step).iter().map(|&index| group_of(&data, index)).collect();
+            let mut groups: Vec<u32> =
+                order.batch(step).iter().map(|&index| group_of(&data, index)).collect();
             groups.sort_unstable();
             let runs: Vec<usize> = groups.chunk_by(|a, b| a == b).map(<[u32]>::len).collect();
             assert!(runs.iter().all(|len| len % 4 == 0), "step {step}: {runs:?}");

@@ -169,6 +169,8 @@ mod tests {
             tokens: 10,
             trained_tokens: 5,
             computed_tokens: 10,
+            runs: 1,
+            fill: 0.5,
             tokens_per_second: 100.0,
         }
     }

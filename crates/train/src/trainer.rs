@@ -239,8 +239,14 @@ impl<D: Device> Trainer<D> {
         if let Some((what, value)) = failure {
             let saved = self.folder.failed_step(step);
             let samples_of_step = samples.iter().map(|&sample| sample.into()).collect();
-            FailedStep { step, what: &what, value: value.to_string(), learning_rate, samples: samples_of_step }
-                .save(&saved)?;
+            FailedStep {
+                step,
+                what: &what,
+                value: value.to_string(),
+                learning_rate,
+                samples: samples_of_step,
+            }
+            .save(&saved)?;
             let samples = names(&samples);
             return Err(TrainError::NotFinite { step, what, value, samples, learning_rate, saved });
         }
@@ -248,6 +254,7 @@ impl<D: Device> Trainer<D> {
         self.optimizer.step(&mut parameters, step, learning_rate, scale);
         self.done_steps = step;
 
+        let computed_tokens = runs.computed_tokens();
         let tokens = samples.iter().map(|sample| sample.tokens().input_ids().len()).sum();
         Ok(StepMetrics {
             step,
@@ -257,7 +264,9 @@ impl<D: Device> Trainer<D> {
             grad_norm,
             tokens,
             trained_tokens: runs.targets,
-            computed_tokens: runs.computed_tokens(),
+            computed_tokens,
+            runs: runs.batches.len(),
+            fill: computed_tokens as f64 / (runs.batches.len() * self.options.max_tokens_per_run) as f64,
             tokens_per_second: tokens as f64 / begun.elapsed().as_secs_f64(),
         })
     }
@@ -266,11 +275,7 @@ impl<D: Device> Trainer<D> {
         self.done_steps as f64 / self.order.steps_per_epoch() as f64
     }
 
-    fn evaluate(
-        &mut self,
-        log: &mut Log,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<f64>, TrainError> {
+    fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<Option<f64>, TrainError> {
         if self.eval.targets == 0 {
             return Ok(None);
         }

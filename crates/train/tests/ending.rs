@@ -65,7 +65,8 @@ fn a_run_stops_early_and_leaves_its_best_weights() {
         let best = dir.path().join(format!("checkpoint-{}", lowest.0)).join(file);
         assert_eq!(fs::read(best).unwrap(), fs::read(dir.path().join(folder).join(file)).unwrap());
         assert!(dir.path().join(format!("checkpoint-{steps}")).exists());
-        let checkpoints = contents(dir.path()).into_keys().filter(|path| path.ends_with("trainer_state.json"));
+        let checkpoints =
+            contents(dir.path()).into_keys().filter(|path| path.ends_with("trainer_state.json"));
         assert_eq!(checkpoints.count(), 2);
     }
 }
@@ -131,7 +132,8 @@ fn the_samples_of_a_failed_step_are_kept() {
 #[test]
 fn tensorboard_gets_the_numbers_of_metrics_jsonl() {
     let dir = tempdir().unwrap();
-    let mut evaluating = job(dir.path(), lora(0.0), samples(4), RunOptions { eval_steps: Some(2), ..options(3) });
+    let mut evaluating =
+        job(dir.path(), lora(0.0), samples(4), RunOptions { eval_steps: Some(2), ..options(3) });
     evaluating.eval_samples = samples(4);
     run(evaluating);
     let mut found = events(&dir.path().join("runs/events.out.tfevents.toolsmith")).into_iter();
@@ -143,7 +145,8 @@ fn tensorboard_gets_the_numbers_of_metrics_jsonl() {
         };
         for name in names {
             let (step, tag, value) = found.next().unwrap();
-            let expected = if *name == "eval_loss" { "eval/loss".to_owned() } else { format!("train/{name}") };
+            let expected =
+                if *name == "eval_loss" { "eval/loss".to_owned() } else { format!("train/{name}") };
             assert_eq!((step, tag), (line["step"].as_u64().unwrap(), expected));
             assert_eq!(value, line[*name].as_f64().unwrap() as f32);
         }

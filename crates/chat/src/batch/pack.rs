@@ -83,9 +83,8 @@ impl Sorted {
         let mut previous: Option<usize> = None;
         let mut path = Path::default();
         for &member in members {
-            let common = previous.map_or(0, |previous| {
-                self.common[previous + 1..=member].iter().copied().min().unwrap_or(0)
-            });
+            let common = previous
+                .map_or(0, |previous| self.common[previous + 1..=member].iter().copied().min().unwrap_or(0));
             let branch_at = path.branch_point(common, options.min_shared_tokens);
             path.branch(branch_at, self.lengths[member]);
             tokens += self.lengths[member] - branch_at;

@@ -70,26 +70,29 @@ pub(super) fn adamw_8bit(
     let codes = codes1.par_chunks_mut(CHUNK).zip(codes2.par_chunks_mut(CHUNK));
     let scales = scales1.par_chunks_mut(BLOCKS).zip(scales2.par_chunks_mut(BLOCKS));
     let moments = codes.zip(scales);
-    value.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK)).zip(moments).for_each(|((value, grad), moments)| {
-        vectorised(
-            #[inline(always)]
-            || {
-                let ((codes1, codes2), (scales1, scales2)) = moments;
-                let values = value.chunks_mut(MOMENT_BLOCK).zip(grad.chunks(MOMENT_BLOCK));
-                let codes = codes1.chunks_mut(MOMENT_BLOCK).zip(codes2.chunks_mut(MOMENT_BLOCK));
-                let scales = scales1.iter_mut().zip(scales2);
-                for (((value, grad), (codes1, codes2)), (scale1, scale2)) in values.zip(codes).zip(scales) {
-                    let (mut m, mut v) = ([0.0; MOMENT_BLOCK], [0.0; MOMENT_BLOCK]);
-                    let (m, v) = (&mut m[..value.len()], &mut v[..value.len()]);
-                    book1.decode(codes1, *scale1, m);
-                    book2.decode(codes2, *scale2, v);
-                    update.apply(value, grad, m, v);
-                    *scale1 = book1.encode(m, codes1);
-                    *scale2 = book2.encode(v, codes2);
-                }
-            },
-        );
-    });
+    value.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK)).zip(moments).for_each(
+        |((value, grad), moments)| {
+            vectorised(
+                #[inline(always)]
+                || {
+                    let ((codes1, codes2), (scales1, scales2)) = moments;
+                    let values = value.chunks_mut(MOMENT_BLOCK).zip(grad.chunks(MOMENT_BLOCK));
+                    let codes = codes1.chunks_mut(MOMENT_BLOCK).zip(codes2.chunks_mut(MOMENT_BLOCK));
+                    let scales = scales1.iter_mut().zip(scales2);
+                    for (((value, grad), (codes1, codes2)), (scale1, scale2)) in values.zip(codes).zip(scales)
+                    {
+                        let (mut m, mut v) = ([0.0; MOMENT_BLOCK], [0.0; MOMENT_BLOCK]);
+                        let (m, v) = (&mut m[..value.len()], &mut v[..value.len()]);
+                        book1.decode(codes1, *scale1, m);
+                        book2.decode(codes2, *scale2, v);
+                        update.apply(value, grad, m, v);
+                        *scale1 = book1.encode(m, codes1);
+                        *scale2 = book2.encode(v, codes2);
+                    }
+                },
+            );
+        },
+    );
 }
 
 /// The numbers of one AdamW step.

@@ -16,7 +16,9 @@ use super::TrainConfig;
 use super::document::Entry;
 use super::group::{Group, Range};
 use super::issue::{Issue, Place};
-use crate::{AdamWOptions, EarlyStopping, Length, MomentType, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
+use crate::{
+    AdamWOptions, EarlyStopping, Length, MomentType, RunOptions, ScheduleKind, ScheduleOptions, Warmup,
+};
 
 const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
 const NOT_NEGATIVE: Range = Range { expected: "a number, 0 or above", holds: |x| x >= 0.0 };
@@ -170,7 +172,8 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let default_rate = if matches!(method, TrainMethod::Full) { 5e-5 } else { 2e-4 };
     let run = read_run(&mut top, default_rate);
     if run.seeks_best() && (run.eval_steps.is_none() || eval_data.is_empty()) {
-        let key = if run.early_stopping.is_some() { "early_stopping_patience" } else { "load_best_model_at_end" };
+        let key =
+            if run.early_stopping.is_some() { "early_stopping_patience" } else { "load_best_model_at_end" };
         let message = "needs evaluations to choose by; set eval_data and eval_steps";
         top.refuse(key, &Place::Absent, message);
     }
