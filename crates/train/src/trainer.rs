@@ -17,13 +17,15 @@ use toolsmith_model::{
 use crate::checkpoint::{self, TrainerState};
 use crate::data::fingerprint;
 use crate::early_stopping::Evaluations;
-use crate::failed_step::FailedStep;
 use crate::log::Log;
 use crate::optimizer::{AdamW, clip_scale};
 use crate::order::DataOrder;
 use crate::run_folder::RunFolder;
 use crate::runs::{self, Runs};
-use crate::{EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, objective};
+use crate::{
+    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, failed_step,
+    objective,
+};
 
 /// Everything a run needs.
 pub struct TrainJob<D: Device> {
@@ -237,18 +239,7 @@ impl<D: Device> Trainer<D> {
             None
         };
         if let Some((what, value)) = failure {
-            let saved = self.folder.failed_step(step);
-            let samples_of_step = samples.iter().map(|&sample| sample.into()).collect();
-            FailedStep {
-                step,
-                what: &what,
-                value: value.to_string(),
-                learning_rate,
-                samples: samples_of_step,
-            }
-            .save(&saved)?;
-            let samples = names(&samples);
-            return Err(TrainError::NotFinite { step, what, value, samples, learning_rate, saved });
+            return Err(failed_step::keep(&self.folder, step, what, value, learning_rate, &samples));
         }
         let scale = clip_scale(grad_norm, self.options.max_grad_norm);
         self.optimizer.step(&mut parameters, step, learning_rate, scale);
@@ -383,9 +374,4 @@ fn method_settings(method: &TrainMethod) -> Value {
                 "target_modules": target_modules}})
         }
     }
-}
-
-fn names(samples: &[&Sample]) -> String {
-    let names: Vec<&str> = samples.iter().map(|sample| sample.name()).collect();
-    names.join(", ")
 }
