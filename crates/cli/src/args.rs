@@ -448,6 +448,9 @@ pub(crate) struct TrainArgs {
     /// Go on from the last checkpoint in output_dir
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Train even where memory does not seem to suffice
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Drop, count and name bad records instead of stopping with exit code 3; the same as skip_bad=true
     #[arg(long)]
     pub(crate) skip_bad: bool,

@@ -2,10 +2,7 @@
 //!
 //! In: `--model` and `--adapter`. Out: answers to conversations, streamed or in batches. Does not print.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::{Context, bail};
-use serde_json::Value as Json;
 use toolsmith_chat::data::Conversation;
 use toolsmith_chat::template::{
     AssistantTurn, ChatTemplate, ParseEvent, RenderOptions, Template, TemplateName,
@@ -55,7 +52,6 @@ impl Assistant {
             (_, model) => model.to_owned(),
         };
         let folder = ModelFolder::open(&base, Need::Weights)?;
-        folder.config()?;
         let mut files = folder.clone();
         if let Some(adapter) = &adapter
             && TOKENIZER_FILES.iter().any(|name| adapter.join(name).exists())
@@ -65,7 +61,7 @@ impl Assistant {
         let tokenizer = files.tokenizer()?;
         let template = files.find_template(template, &tokenizer)?;
         let stop_ids = files.stop_ids(template.as_ref(), &tokenizer);
-        let mut decoder = Decoder::load(&folder.path, CpuDevice::new())?;
+        let mut decoder = Decoder::load(&folder.weights, CpuDevice::new())?;
         if let Some(adapter) = &adapter {
             decoder.load_adapter(adapter)?;
             if matches!(decoder.adapter(), Some(AdapterConfig::Lora(_))) {

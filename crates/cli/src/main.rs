@@ -12,6 +12,7 @@ mod datasets;
 mod demo;
 mod house;
 mod hub;
+mod memory;
 mod model_folder;
 mod overview;
 mod source;

@@ -45,6 +45,8 @@ pub(crate) struct ModelFolder {
     pub(crate) given: String,
     /// Where its files are.
     pub(crate) path: PathBuf,
+    /// Where its weights are: the same folder, or a GGUF file in it.
+    pub(crate) weights: PathBuf,
     config: Option<Json>,
     tokenizer_config: Option<Json>,
     generation_config: Option<Json>,
@@ -54,7 +56,12 @@ pub(crate) struct ModelFolder {
 impl ModelFolder {
     /// Finds the model and reads its small files.
     pub(crate) fn open(model: &str, need: Need) -> anyhow::Result<Self> {
-        let path = locate(model, need)?;
+        let weights = locate(model, need)?;
+        let path = match weights.parent().filter(|_| weights.is_file()) {
+            Some(folder) if folder.as_os_str().is_empty() => PathBuf::from("."),
+            Some(folder) => folder.to_owned(),
+            None => weights.clone(),
+        };
         Ok(Self {
             given: model.to_owned(),
             config: read_json(&path.join("config.json"))?,
@@ -62,6 +69,7 @@ impl ModelFolder {
             generation_config: read_json(&path.join("generation_config.json"))?,
             chat_template: read_optional(&path.join("chat_template.jinja"))?,
             path,
+            weights,
         })
     }
 
@@ -70,6 +78,7 @@ impl ModelFolder {
         Ok(Self {
             given: self.given.clone(),
             path: folder.to_path_buf(),
+            weights: self.weights.clone(),
             config: self.config.clone(),
             tokenizer_config: read_json(&folder.join("tokenizer_config.json"))?
                 .or_else(|| self.tokenizer_config.clone()),
@@ -95,16 +104,6 @@ impl ModelFolder {
         let keys = ["max_position_embeddings", "seq_length", "n_positions"];
         let most = keys.iter().find_map(|key| config.get(key)?.as_u64())?;
         usize::try_from(most).ok()
-    }
-
-    /// `config.json`.
-    pub(crate) fn config(&self) -> anyhow::Result<&Json> {
-        self.config.as_ref().with_context(|| {
-            format!(
-                "{}: has no config.json; expected a model folder in Hugging Face's layout",
-                self.path.display()
-            )
-        })
     }
 
     /// The tokenizer.
@@ -350,9 +349,12 @@ fn locate(model: &str, need: Need) -> anyhow::Result<PathBuf> {
     if path.is_dir() {
         return Ok(path.to_path_buf());
     }
+    if path.extension().is_some_and(|extension| extension == "gguf") && path.is_file() {
+        return Ok(path.to_path_buf());
+    }
     if path.exists() {
         bail!(
-            "{model}: is a file; expected the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct"
+            "{model}: is a file, and no GGUF; expected the folder of a model, a .gguf file with tokenizer.json beside it, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct"
         );
     }
     if !hub::is_id(model) {

@@ -25,6 +25,17 @@ pub(crate) struct TrainProgress<'a> {
     terminal: bool,
     bar: Option<ProgressBar>,
     total_steps: u64,
+    totals: Totals,
+}
+
+/// Sums over the steps seen.
+#[derive(Default)]
+struct Totals {
+    tokens: usize,
+    computed_tokens: usize,
+    runs: usize,
+    /// Tokens that the runs could hold.
+    room: f64,
 }
 
 impl<'a> TrainProgress<'a> {
@@ -35,7 +46,7 @@ impl<'a> TrainProgress<'a> {
         tokenizer: &'a ChatTokenizer,
         terminal: bool,
     ) -> Self {
-        Self { folder, template, tokenizer, terminal, bar: None, total_steps: 0 }
+        Self { folder, template, tokenizer, terminal, bar: None, total_steps: 0, totals: Totals::default() }
     }
 
     /// Removes the bar.
@@ -43,6 +54,22 @@ impl<'a> TrainProgress<'a> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+    }
+
+    /// How much of the data was computed, and how full the runs were.
+    pub(crate) fn summary(&self) -> Option<String> {
+        let Totals { tokens, computed_tokens, runs, room } = self.totals;
+        let part = |part: f64| format!("{:.0}%", 100.0 * part);
+        (runs > 0).then(|| {
+            format!(
+                "computed {} of {} tokens ({}; shared prefixes once, nothing after the last trained token) in {} runs, {} full",
+                grouped(computed_tokens),
+                grouped(tokens),
+                part(computed_tokens as f64 / tokens as f64),
+                grouped(runs),
+                part(computed_tokens as f64 / room)
+            )
+        })
     }
 
     fn say(&self, line: &str) {
@@ -97,7 +124,13 @@ impl Observer for TrainProgress<'_> {
                 bar.reset_eta();
                 self.bar = Some(bar);
             }
-            Event::Step(metrics) => self.step(metrics),
+            Event::Step(metrics) => {
+                self.totals.tokens += metrics.tokens;
+                self.totals.computed_tokens += metrics.computed_tokens;
+                self.totals.runs += metrics.runs;
+                self.totals.room += metrics.computed_tokens as f64 / metrics.fill;
+                self.step(metrics);
+            }
             Event::Evaluated(metrics) => {
                 self.say(&format!("step {}  eval_loss {:.4}", metrics.step, metrics.eval_loss));
             }

@@ -8,6 +8,7 @@
 //! Shapes that do not fit are a mistake of the caller's program, never of its user, and end in a panic that names them.
 
 use crate::blocks::PackedMatrix;
+use crate::moment::Moment8;
 use crate::tree::QuerySpan;
 
 /// A row-major rectangle inside a buffer: element `(r, c)` lies at `offset + r * stride + c`.
@@ -207,6 +208,8 @@ pub trait Device: Clone + Send + Sync + 'static {
     type Spans: Send + Sync;
     /// Weights that stay packed in the device's memory.
     type Packed: Send + Sync;
+    /// A moment in 8 bits in the device's memory.
+    type Moment8: Send + Sync;
 
     /// A buffer of zeros.
     fn zeros(&self, len: usize) -> Self::Buffer;
@@ -446,5 +449,19 @@ pub trait Device: Clone + Send + Sync + 'static {
         grad: &Self::Buffer,
         moment1: &mut Self::Buffer,
         moment2: &mut Self::Buffer,
+    );
+
+    /// A moment in 8 bits on the device.
+    fn upload_moment8(&self, moment: Moment8) -> Self::Moment8;
+    /// Copies a moment in 8 bits to the host.
+    fn read_moment8(&self, moment: &Self::Moment8) -> Moment8;
+    /// [`Device::adamw`] with moments in 8 bits: they are unpacked, updated, used, and packed again.
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        value: &mut Self::Buffer,
+        grad: &Self::Buffer,
+        moment1: &mut Self::Moment8,
+        moment2: &mut Self::Moment8,
     );
 }

@@ -10,8 +10,8 @@ mod common;
 
 use common::{Case, compare, normal, read};
 use toolsmith_kernels::{
-    AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, QuerySpan, RopeShape, RopeStyle, Segment,
-    TokenTree, Transpose, View, ViewMut,
+    AdamWStep, AttentionShape, CpuDevice, Device, Direction, DynamicMap, HeadRows, Matrix, Moment8,
+    QuerySpan, ReferenceDevice, RopeShape, RopeStyle, Segment, TokenTree, Transpose, View, ViewMut,
 };
 
 struct Matmul(usize, usize, usize, Transpose, Transpose, f32);
@@ -372,6 +372,51 @@ impl Case for Optimizer {
 fn head_and_optimizer() {
     compare("head", &HeadCase);
     compare("adamw", &Optimizer);
+}
+
+/// One step of AdamW with 8-bit moments, from the same moments on every device.
+fn adamw_8bit<D: Device>(device: &D, len: usize) -> (Vec<f32>, Moment8, Moment8) {
+    let mut value = device.upload(&normal(1, len));
+    let mut first = device.upload_moment8(Moment8::zeros(DynamicMap::Signed, len));
+    let mut second = device.upload_moment8(Moment8::zeros(DynamicMap::Unsigned, len));
+    for step in 1..=2 {
+        let grad = device.upload(&normal(10 + step, len));
+        let step = AdamWStep {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            step,
+            grad_scale: 0.5,
+        };
+        device.adamw_8bit(&step, &mut value, &grad, &mut first, &mut second);
+    }
+    (read(device, &value), device.read_moment8(&first), device.read_moment8(&second))
+}
+
+#[test]
+fn adamw_with_8_bit_moments() {
+    let len = 20_100;
+    let one = CpuDevice::with_threads(1).unwrap();
+    let found = one.scope(|| adamw_8bit(&one, len));
+    let three = CpuDevice::with_threads(3).unwrap();
+    assert!(found == three.scope(|| adamw_8bit(&three, len)), "threads change the result");
+    let expected = adamw_8bit(&ReferenceDevice::new(), len);
+    // A number in the middle between two codes may take either: few do, and they are neighbours.
+    let mut different = 0;
+    for (found, expected) in [(&found.1, &expected.1), (&found.2, &expected.2)] {
+        for (a, b) in found.codes().iter().zip(expected.codes()) {
+            assert!(a.abs_diff(*b) <= 1, "{a} {b}");
+            different += usize::from(a != b);
+        }
+        for (a, b) in found.scales().iter().zip(expected.scales()) {
+            assert!((a - b).abs() <= 1e-5 * b, "{a} {b}");
+        }
+    }
+    assert!(different < len / 1000, "{different} codes differ");
+    let far = found.0.iter().zip(&expected.0).filter(|(a, b)| (*a - *b).abs() > 1e-4).count();
+    assert!(far <= different, "{far} weights differ, but only {different} codes");
 }
 
 #[test]

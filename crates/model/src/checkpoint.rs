@@ -23,7 +23,7 @@ impl Checkpoint {
             let (config, file) = GgufFile::open(&file)?;
             return Ok((config, Self::Gguf(file)));
         }
-        let config = DecoderConfig::from_json(&weights::read_json(&path.join("config.json"))?)?;
+        let config = DecoderConfig::of_folder(path)?;
         Ok((config, Self::Folder(WeightFiles::open(path)?)))
     }
 
@@ -46,6 +46,30 @@ impl Checkpoint {
                 .refuse_unknown(|name| known.contains(&name) || unused_head == Some(name) || angles(name)),
             Self::Gguf(file) => file.refuse_unknown(known),
         }
+    }
+}
+
+impl DecoderConfig {
+    /// What the model at `path` looks like: a folder with config.json, a GGUF file, or a folder with one. Weights are not
+    /// read.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged; settings that are not done.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        match gguf_file(path)? {
+            Some(file) => Ok(GgufFile::open(&file)?.0),
+            None => Self::of_folder(path),
+        }
+    }
+}
+
+impl DecoderConfig {
+    fn of_folder(path: &Path) -> Result<Self, ModelError> {
+        let file = path.join("config.json");
+        if !file.exists() {
+            return Err(ModelError::NoConfig { dir: path.to_owned() });
+        }
+        Self::from_json(&weights::read_json(&file)?)
     }
 }
 

@@ -81,13 +81,7 @@ impl<D: Device> Decoder<D> {
         let (config, checkpoint) = Checkpoint::open(path)?;
         let unused_head = config.tie_word_embeddings.then(|| Names::of(config.family).head());
         let decoder = Self::build(config, device, |use_of, name: &str, shape: &[usize]| {
-            let loaded = checkpoint.tensor(name, shape)?;
-            match quantization.format().filter(|_| use_of == Use::Linear) {
-                None => Ok(loaded),
-                Some(format) => loaded
-                    .pack(format, shape)
-                    .map_err(|detail| ModelError::Quantization { name: name.to_owned(), detail }),
-            }
+            quantization.apply(use_of, name, shape, checkpoint.tensor(name, shape)?)
         })?;
         let known: Vec<&str> = decoder.tensors().map(|tensor| tensor.name()).collect();
         checkpoint.refuse_unknown(&known, unused_head.as_deref())?;
@@ -114,6 +108,16 @@ impl<D: Device> Decoder<D> {
             Ok(decoder) => decoder,
             Err(never) => match never {},
         }
+    }
+
+    /// All weights 0: what a model of this shape takes, on a device that only measures.
+    ///
+    /// # Errors
+    /// Layers that cannot be packed so.
+    pub fn zeros(config: DecoderConfig, quantization: Quantization, device: D) -> Result<Self, ModelError> {
+        Self::build(config, device, |use_of, name: &str, shape: &[usize]| {
+            quantization.apply(use_of, name, shape, Loaded::Zeros(shape.iter().product()))
+        })
     }
 
     /// Asks `weight` for every tensor by its name in the checkpoint.

@@ -44,6 +44,12 @@ pub enum ModelError {
         /// What would be done, beginning with a separator.
         hint: String,
     },
+    /// No config.json in the folder.
+    #[error("{dir}: has no config.json; expected a model folder in Hugging Face's layout, or one with a single .gguf file", dir = dir.display())]
+    NoConfig {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// No weights in the folder.
     #[error("{dir}: neither model.safetensors nor model.safetensors.index.json is there, nor a GGUF file; expected a model folder in Hugging Face's layout or a GGUF file", dir = dir.display())]
     NoWeights {

@@ -5,6 +5,7 @@
 
 use toolsmith_kernels::{BlockFormat, Device, Matrix, PackedMatrix, Transpose, View, ViewMut};
 
+use crate::ModelError;
 use crate::parameter::{Parameter, Tensor};
 
 /// How the linear layers of a model's blocks are kept while it is loaded; embedding, head and norms stay as they are.
@@ -29,11 +30,29 @@ impl Quantization {
             Self::Nf4 => Some(BlockFormat::Nf4),
         }
     }
+
+    /// A tensor as it will be kept.
+    pub(crate) fn apply(
+        self,
+        use_of: Use,
+        name: &str,
+        shape: &[usize],
+        loaded: Loaded,
+    ) -> Result<Loaded, ModelError> {
+        match self.format().filter(|_| use_of == Use::Linear) {
+            None => Ok(loaded),
+            Some(format) => loaded
+                .pack(format, shape)
+                .map_err(|detail| ModelError::Quantization { name: name.to_owned(), detail }),
+        }
+    }
 }
 
 /// Weights on the host, as a checkpoint has them.
 pub(crate) enum Loaded {
     Plain(Vec<f32>),
+    /// Plain numbers, all 0, that lie nowhere yet.
+    Zeros(usize),
     Packed(PackedMatrix),
 }
 
@@ -41,6 +60,12 @@ impl Loaded {
     /// The same weights in blocks; `shape` is `[rows, cols]`.
     pub(crate) fn pack(self, format: BlockFormat, shape: &[usize]) -> Result<Self, String> {
         match self {
+            Self::Zeros(_) => {
+                let bytes = format.row_bytes(shape[1]).unwrap_or(0) * shape[0];
+                PackedMatrix::new(format, shape[0], shape[1], vec![0; bytes])
+                    .map(Self::Packed)
+                    .map_err(|error| error.to_string())
+            }
             Self::Plain(values) => PackedMatrix::pack(format, shape[0], shape[1], &values)
                 .map(Self::Packed)
                 .map_err(|error| error.to_string()),
@@ -56,6 +81,7 @@ impl Loaded {
     pub(crate) fn unpacked(self) -> Vec<f32> {
         match self {
             Self::Plain(values) => values,
+            Self::Zeros(len) => vec![0.0; len],
             Self::Packed(matrix) => {
                 let cols = matrix.cols();
                 (0..matrix.rows() * cols).map(|i| matrix.element(i / cols, i % cols)).collect()
@@ -132,6 +158,7 @@ impl<D: Device> Weight<D> {
             Loaded::Plain(values) => {
                 Self::Plain(Tensor { name, shape, value: device.upload(&values), grad: None })
             }
+            Loaded::Zeros(len) => Self::Plain(Tensor { name, shape, value: device.zeros(len), grad: None }),
             Loaded::Packed(matrix) => {
                 let format = matrix.format();
                 Self::Packed(PackedTensor { name, shape, format, value: device.upload_packed(matrix) })

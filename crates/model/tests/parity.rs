@@ -195,7 +195,8 @@ fn as_chatglm(dir: &Path) {
             names.iter().flat_map(|name| file.tensor(name).unwrap().data().to_vec()).collect();
         (data, shape)
     };
-    let mut tensors: Vec<(String, (Vec<u8>, Vec<usize>))> = Vec::new();
+    type Raw = (Vec<u8>, Vec<usize>);
+    let mut tensors: Vec<(String, Raw)> = Vec::new();
     for name in file.names() {
         let tensor = file.tensor(name).unwrap();
         let renamed = name

@@ -11,11 +11,12 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use toolsmith_kernels::Device;
+use toolsmith_kernels::{Device, MOMENT_BLOCK, Moment8};
 use toolsmith_model::Parameter;
 
 use crate::TrainError;
-use crate::optimizer::AdamW;
+use crate::early_stopping::Evaluations;
+use crate::optimizer::{AdamW, Moments};
 
 /// Where the loop stood. Names as in transformers' `trainer_state.json` where that has one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub(crate) struct TrainerState {
     pub(crate) epoch: f64,
     /// Position in the stream of dropout masks.
     pub(crate) dropout_counter: u64,
+    /// The best evaluation so far.
+    #[serde(default)]
+    pub(crate) evaluations: Evaluations,
     /// What a resumed run has to share: options, method, data.
     pub(crate) run: Map<String, Value>,
 }
@@ -65,27 +69,41 @@ fn differences(then: &Map<String, Value>, now: &Map<String, Value>) -> Vec<Strin
 /// A tensor on a device, copied to the host only while it is written.
 struct Stored<'a, D: Device> {
     device: &'a D,
-    buffer: &'a D::Buffer,
-    shape: &'a [usize],
+    shape: Vec<usize>,
+    what: What<'a, D>,
+}
+
+enum What<'a, D: Device> {
+    Numbers(&'a D::Buffer),
+    Codes(&'a D::Moment8),
+    Scales(&'a D::Moment8),
 }
 
 impl<D: Device> View for Stored<'_, D> {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        if matches!(self.what, What::Codes(_)) { Dtype::U8 } else { Dtype::F32 }
     }
 
     fn shape(&self) -> &[usize] {
-        self.shape
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let mut values = vec![0.0; self.device.len(self.buffer)];
-        self.device.read(self.buffer, 0, &mut values);
-        values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
+        match self.what {
+            What::Numbers(buffer) => {
+                let mut values = vec![0.0; self.device.len(buffer)];
+                self.device.read(buffer, 0, &mut values);
+                bytes(&values).into()
+            }
+            What::Codes(moment) => self.device.read_moment8(moment).codes().to_vec().into(),
+            What::Scales(moment) => bytes(self.device.read_moment8(moment).scales()).into(),
+        }
     }
 
     fn data_len(&self) -> usize {
-        self.device.len(self.buffer) * size_of::<f32>()
+        let elements: usize = self.shape.iter().product();
+        elements * if matches!(self.what, What::Codes(_)) { 1 } else { size_of::<f32>() }
     }
 }
 
@@ -98,6 +116,14 @@ fn value_name(parameter: &str) -> String {
     format!("value.{parameter}")
 }
 
+fn scales_name(moment: &str) -> String {
+    format!("{moment}.scales")
+}
+
+fn scales_shape(shape: &[usize]) -> Vec<usize> {
+    vec![shape.iter().product::<usize>().div_ceil(MOMENT_BLOCK)]
+}
+
 pub(crate) fn save_optimizer<D: Device>(
     folder: &Path,
     device: &D,
@@ -105,42 +131,87 @@ pub(crate) fn save_optimizer<D: Device>(
     optimizer: &AdamW<D>,
 ) -> Result<(), TrainError> {
     let path = folder.join(OPTIMIZER);
-    let tensors = parameters.iter().zip(&optimizer.moments).flat_map(|(parameter, moments)| {
-        let stored = |buffer| Stored { device, buffer, shape: parameter.shape };
-        let [first, second] = moment_names(&parameter.name);
-        let own = (!parameter.saved).then(|| (value_name(&parameter.name), stored(&*parameter.value)));
-        [(first, stored(&moments.first)), (second, stored(&moments.second))].into_iter().chain(own)
-    });
+    let mut tensors = Vec::new();
+    for (parameter, moments) in parameters.iter().zip(&optimizer.moments) {
+        let shape = parameter.shape;
+        let names = moment_names(&parameter.name).into_iter();
+        let mut store = |name, shape, what| tensors.push((name, Stored { device, shape, what }));
+        match moments {
+            Moments::Float32(both) => {
+                names.zip(both).for_each(|(name, buffer)| store(name, shape.to_vec(), What::Numbers(buffer)));
+            }
+            Moments::EightBit(both) => {
+                for (name, moment) in names.zip(both) {
+                    store(scales_name(&name), scales_shape(shape), What::Scales(moment));
+                    store(name, shape.to_vec(), What::Codes(moment));
+                }
+            }
+        }
+        if !parameter.saved {
+            store(value_name(&parameter.name), shape.to_vec(), What::Numbers(&*parameter.value));
+        }
+    }
     safetensors::serialize_to_file(tensors, None, &path).map_err(|error| match error {
         SafeTensorError::IoError(source) => TrainError::File { path, action: "write", source },
         other => TrainError::checkpoint(&path, other),
     })
 }
 
-/// Reads moments and weights back; `weights` is the file that the model wrote into the checkpoint.
-pub(crate) fn load_tensors<D: Device>(
+/// Reads weights back; `weights` is the file that the model wrote into the checkpoint.
+pub(crate) fn load_weights<D: Device>(
     folder: &Path,
     weights: &str,
     device: &D,
     parameters: &mut [Parameter<'_, D>],
+) -> Result<(), TrainError> {
+    let path = folder.join(weights);
+    let bytes = fs::read(&path).map_err(TrainError::file(&path, "read"))?;
+    let file = open(&path, &bytes)?;
+    for parameter in parameters.iter_mut().filter(|parameter| parameter.saved) {
+        device.write(parameter.value, 0, &tensor(&path, &file, &parameter.name, parameter.shape)?);
+    }
+    if parameters.iter().all(|parameter| parameter.saved) {
+        return Ok(());
+    }
+    let path = folder.join(OPTIMIZER);
+    let bytes = fs::read(&path).map_err(TrainError::file(&path, "read"))?;
+    let file = open(&path, &bytes)?;
+    for parameter in parameters.iter_mut().filter(|parameter| !parameter.saved) {
+        let value = tensor(&path, &file, &value_name(&parameter.name), parameter.shape)?;
+        device.write(parameter.value, 0, &value);
+    }
+    Ok(())
+}
+
+/// Reads moments back.
+pub(crate) fn load_optimizer<D: Device>(
+    folder: &Path,
+    device: &D,
+    parameters: &[Parameter<'_, D>],
     optimizer: &mut AdamW<D>,
 ) -> Result<(), TrainError> {
-    let (weights, moments) = (folder.join(weights), folder.join(OPTIMIZER));
-    let weight_bytes = fs::read(&weights).map_err(TrainError::file(&weights, "read"))?;
-    let moment_bytes = fs::read(&moments).map_err(TrainError::file(&moments, "read"))?;
-    let weight_file = open(&weights, &weight_bytes)?;
-    let moment_file = open(&moments, &moment_bytes)?;
-    for (parameter, state) in parameters.iter_mut().zip(&mut optimizer.moments) {
-        let [first, second] = moment_names(&parameter.name);
-        let shape = parameter.shape;
-        let value = if parameter.saved {
-            tensor(&weights, &weight_file, &parameter.name, shape)?
-        } else {
-            tensor(&moments, &moment_file, &value_name(&parameter.name), shape)?
-        };
-        device.write(parameter.value, 0, &value);
-        device.write(&mut state.first, 0, &tensor(&moments, &moment_file, &first, shape)?);
-        device.write(&mut state.second, 0, &tensor(&moments, &moment_file, &second, shape)?);
+    let path = folder.join(OPTIMIZER);
+    let bytes = fs::read(&path).map_err(TrainError::file(&path, "read"))?;
+    let file = open(&path, &bytes)?;
+    for (parameter, state) in parameters.iter().zip(&mut optimizer.moments) {
+        let (shape, names) = (parameter.shape, moment_names(&parameter.name));
+        match state {
+            Moments::Float32(both) => {
+                for (name, moment) in names.iter().zip(both) {
+                    device.write(moment, 0, &tensor(&path, &file, name, shape)?);
+                }
+            }
+            Moments::EightBit(both) => {
+                for (name, moment) in names.iter().zip(both) {
+                    let map = device.read_moment8(moment).map();
+                    let codes = data(&path, &file, name, Dtype::U8, shape)?.to_vec();
+                    let scales = tensor(&path, &file, &scales_name(name), &scales_shape(shape))?;
+                    let read = Moment8::from_parts(map, codes, scales)
+                        .ok_or_else(|| TrainError::checkpoint(&path, format!("`{name}` lacks scales")))?;
+                    *moment = device.upload_moment8(read);
+                }
+            }
+        }
     }
     Ok(())
 }
@@ -150,12 +221,25 @@ fn open<'b>(path: &Path, bytes: &'b [u8]) -> Result<SafeTensors<'b>, TrainError>
 }
 
 fn tensor(path: &Path, file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, TrainError> {
+    let (numbers, _) = data(path, file, name, Dtype::F32, shape)?.as_chunks::<4>();
+    Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+fn data<'b>(
+    path: &Path,
+    file: &SafeTensors<'b>,
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+) -> Result<&'b [u8], TrainError> {
     let found = file.tensor(name).map_err(|error| TrainError::checkpoint(path, error))?;
-    if found.dtype() != Dtype::F32 || found.shape() != shape {
-        let detail =
-            format!("tensor `{name}` is {:?} {:?}, expected F32 {shape:?}", found.dtype(), found.shape());
+    if found.dtype() != dtype || found.shape() != shape {
+        let detail = format!(
+            "tensor `{name}` is {:?} {:?}, expected {dtype:?} {shape:?}",
+            found.dtype(),
+            found.shape()
+        );
         return Err(TrainError::checkpoint(path, detail));
     }
-    let (numbers, _) = found.data().as_chunks::<4>();
-    Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    Ok(found.data())
 }

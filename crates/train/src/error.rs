@@ -34,6 +34,15 @@ pub enum TrainError {
         /// How many samples there are.
         samples: usize,
     },
+    /// Nothing to measure, but the run wants to know which weights are the best.
+    #[error(
+        "early stopping and the best checkpoint need an evaluation loss, but none of the {samples} evaluation samples \
+         has a trained token; set eval_data, or drop early_stopping_patience and load_best_model_at_end"
+    )]
+    NothingEvaluated {
+        /// How many evaluation samples there are.
+        samples: usize,
+    },
     /// The run folder already holds a run.
     #[error(
         "{}: already holds a run ({found}); resume it with --resume, choose another output_dir, or delete the folder",
@@ -73,21 +82,25 @@ pub enum TrainError {
     },
     /// The loss or the gradient is no number any more.
     #[error(
-        "step {step}: the {what} is {value}; the samples of this step: {samples}. \
-         Usually the learning rate ({learning_rate:e}) is too high: lower it, or warm up longer. \
-         The last good checkpoint is kept"
+        "step {step}: the {what} is {value}; the samples of this step ({samples}) are saved in {}. \
+         Usually the learning rate ({learning_rate:e}) is too high: lower it, or warm up longer. If it is the first step \
+         that fails, look at the model's weights and at the samples' loss_weights. \
+         The last good checkpoint is kept: --resume goes on from it",
+        saved.display()
     )]
     NotFinite {
         /// The step.
         step: u64,
-        /// Loss or gradient norm.
-        what: &'static str,
+        /// The loss, or the gradient of which tensor.
+        what: String,
         /// Its value: NaN or infinite.
         value: f64,
         /// The names of the step's samples.
         samples: String,
         /// The step's learning rate.
         learning_rate: f64,
+        /// Where the samples of the step are saved.
+        saved: PathBuf,
     },
     /// The model refused.
     #[error(transparent)]

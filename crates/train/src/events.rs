@@ -66,12 +66,16 @@ impl Observer for () {
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
-    /// All steps are done.
+    /// All steps are done, or evaluations no longer improve.
     Finished {
         /// Folder of the trained weights.
         weights: PathBuf,
-        /// The evaluation loss at the end, where there are evaluation samples.
+        /// The evaluation loss of these weights, where there are evaluation samples.
         eval_loss: Option<f64>,
+        /// Steps done: fewer than the whole run has where it stopped early.
+        steps: u64,
+        /// The step whose weights these are, where the best were asked for.
+        best_step: Option<u64>,
     },
     /// It was asked to stop; `--resume` continues it.
     Stopped {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::TrainError;
+use crate::{TrainError, run_folder};
 
 /// One optimizer step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,6 +30,10 @@ pub struct StepMetrics {
     pub trained_tokens: usize,
     /// Tokens that were computed: shared prefixes once, and nothing after a sample's last supervised token.
     pub computed_tokens: usize,
+    /// Runs into which the step was divided.
+    pub runs: usize,
+    /// How full they were: `computed_tokens` by what the runs could hold.
+    pub fill: f64,
     /// `tokens` a second of this step's time.
     pub tokens_per_second: f64,
 }
@@ -59,9 +63,7 @@ impl MetricsLog {
             let text = fs::read_to_string(path).map_err(TrainError::file(path, "read"))?;
             let kept = lines_up_to(&text, done_steps);
             if kept != text {
-                let rewritten = path.with_extension("jsonl.tmp");
-                fs::write(&rewritten, kept).map_err(TrainError::file(&rewritten, "write"))?;
-                fs::rename(&rewritten, path).map_err(TrainError::file(path, "replace"))?;
+                run_folder::replace_file(path, kept.as_bytes())?;
             }
         }
         let file = OpenOptions::new()

@@ -1,9 +1,9 @@
 //! AdamW (Loshchilov and Hutter, 2019) over the trained tensors, with the gradient's length held below a limit.
 //!
-//! In: parameters with gradients, a learning rate. Out: parameters. Moments are kept in the device's own numbers and
-//! stay there. It does not know what the parameters mean; each says itself whether decay is customary for it.
+//! In: parameters with gradients, a learning rate. Out: parameters. Moments stay on the device, in its own
+//! numbers or in 8 bits. It does not know what the parameters mean; each says itself whether decay is customary for it.
 
-use toolsmith_kernels::{AdamWStep, Device};
+use toolsmith_kernels::{AdamWStep, Device, DynamicMap, Moment8};
 use toolsmith_model::Parameter;
 
 /// AdamW's values, by PyTorch's names; the defaults are PyTorch's, without weight decay.
@@ -17,18 +17,43 @@ pub struct AdamWOptions {
     pub epsilon: f32,
     /// Decoupled weight decay of matrices; norms and biases have none.
     pub weight_decay: f32,
+    /// How the moments are kept.
+    pub moments: MomentType,
 }
+
+/// How moments are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MomentType {
+    /// 4 bytes each.
+    Float32,
+    /// A byte each and a scale for 256 of them (Dettmers et al., 2022). Those of tensors below 4,096 elements, which
+    /// are sensitive and take no room, stay float32.
+    EightBit,
+}
+
+/// The smallest tensor whose moments are kept in 8 bits.
+const SMALLEST_8BIT: usize = 4096;
 
 impl Default for AdamWOptions {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, moments: MomentType::Float32 }
     }
 }
 
-/// The moments of one parameter.
-pub(crate) struct Moments<D: Device> {
-    pub(crate) first: D::Buffer,
-    pub(crate) second: D::Buffer,
+/// The moments of one parameter: first the mean of gradients, then that of squared gradients.
+pub(crate) enum Moments<D: Device> {
+    Float32([D::Buffer; 2]),
+    EightBit([D::Moment8; 2]),
+}
+
+impl<D: Device> Moments<D> {
+    fn new(device: &D, len: usize, kept: MomentType) -> Self {
+        if kept == MomentType::Float32 || len < SMALLEST_8BIT {
+            return Self::Float32([device.zeros(len), device.zeros(len)]);
+        }
+        let zeros = |map| device.upload_moment8(Moment8::zeros(map, len));
+        Self::EightBit([DynamicMap::Signed, DynamicMap::Unsigned].map(zeros))
+    }
 }
 
 /// The optimizer's state: one pair of moments a parameter, in the model's order.
@@ -40,8 +65,10 @@ pub(crate) struct AdamW<D: Device> {
 
 impl<D: Device> AdamW<D> {
     pub(crate) fn new(device: D, options: AdamWOptions, parameters: &[Parameter<'_, D>]) -> Self {
-        let zeros = |parameter: &Parameter<'_, D>| device.zeros(device.len(parameter.value));
-        let moments = parameters.iter().map(|p| Moments { first: zeros(p), second: zeros(p) }).collect();
+        let zeros = |parameter: &Parameter<'_, D>| {
+            Moments::new(&device, device.len(parameter.value), options.moments)
+        };
+        let moments = parameters.iter().map(zeros).collect();
         Self { device, options, moments }
     }
 
@@ -51,6 +78,12 @@ impl<D: Device> AdamW<D> {
         device
             .scope(|| parameters.iter().map(|parameter| device.sum_of_squares(parameter.grad)).sum::<f64>())
             .sqrt()
+    }
+
+    /// Which gradient is the first that is no number, in words.
+    pub(crate) fn not_finite(&self, parameters: &[Parameter<'_, D>]) -> String {
+        let bad = parameters.iter().find(|parameter| !self.device.sum_of_squares(parameter.grad).is_finite());
+        bad.map_or_else(|| "gradient norm".to_owned(), |parameter| format!("gradient of {}", parameter.name))
     }
 
     /// One update; `step` counts from 1.
@@ -73,8 +106,13 @@ impl<D: Device> AdamW<D> {
                     step,
                     grad_scale,
                 };
-                let Moments { first, second } = moments;
-                device.adamw(&update, parameter.value, parameter.grad, first, second);
+                let Parameter { value, grad, .. } = parameter;
+                match moments {
+                    Moments::Float32([first, second]) => device.adamw(&update, value, grad, first, second),
+                    Moments::EightBit([first, second]) => {
+                        device.adamw_8bit(&update, value, grad, first, second);
+                    }
+                }
             }
         });
     }

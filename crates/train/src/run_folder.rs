@@ -1,7 +1,7 @@
 //! The folder of a run: what lies where, and nothing half-written under its final name.
 //!
-//! In: a path. Out: `metrics.jsonl`, `checkpoint-N` folders, and `adapter` or `model` with the trained weights. It
-//! does not know what is inside a checkpoint.
+//! In: a path. Out: `metrics.jsonl`, `runs`, `checkpoint-N` folders, and `adapter` or `model` with the trained weights.
+//! It does not know what is inside a checkpoint.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,19 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
+    /// Where TensorBoard's event files lie.
+    pub(crate) fn events(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+
+    pub(crate) fn failed_step(&self, step: u64) -> PathBuf {
+        self.path.join(format!("failed_step_{step}.json"))
+    }
+
+    pub(crate) fn checkpoint(&self, step: u64) -> PathBuf {
+        self.path.join(format!("{CHECKPOINT}{step}"))
+    }
+
     /// Steps done of each checkpoint, in order, with its folder.
     pub(crate) fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let step = |name: &String| name.strip_prefix(CHECKPOINT)?.parse().ok();
@@ -93,11 +106,12 @@ impl RunFolder {
         Ok(complete)
     }
 
-    /// Deletes the oldest checkpoints until `limit` are left.
-    pub(crate) fn keep_checkpoints(&self, limit: usize) -> Result<(), TrainError> {
+    /// Deletes the oldest checkpoints until `limit` are left; that of step `best` stays whatever its age.
+    pub(crate) fn keep_checkpoints(&self, limit: usize, best: Option<u64>) -> Result<(), TrainError> {
         let checkpoints = self.checkpoints()?;
-        let surplus = checkpoints.len().saturating_sub(limit);
-        checkpoints[..surplus].iter().try_for_each(|(_, path)| remove(path))
+        let surplus = &checkpoints[..checkpoints.len().saturating_sub(limit)];
+        let old = surplus.iter().filter(|(step, _)| Some(*step) != best);
+        old.map(|(_, path)| path).try_for_each(|path| remove(path))
     }
 
     /// Names in the folder that only a run leaves.
@@ -118,6 +132,14 @@ impl RunFolder {
         names.sort();
         Ok(names)
     }
+}
+
+/// Writes a file under another name, and gives it its own when it is complete.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".tmp");
+    let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
+    written.map_err(TrainError::file(path, "write"))
 }
 
 fn remove(folder: &Path) -> Result<(), TrainError> {
@@ -167,8 +189,10 @@ mod tests {
         for step in [2, 10, 9] {
             folder.write_checkpoint(step, |_| Ok(())).unwrap();
         }
-        folder.keep_checkpoints(2).unwrap();
+        folder.keep_checkpoints(2, None).unwrap();
         let steps: Vec<u64> = folder.checkpoints().unwrap().iter().map(|(step, _)| *step).collect();
         assert_eq!(steps, [9, 10]);
+        folder.keep_checkpoints(1, Some(9)).unwrap();
+        assert_eq!(folder.checkpoints().unwrap().len(), 2, "the best one stays");
     }
 }

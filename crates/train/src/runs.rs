@@ -19,6 +19,18 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
+    /// The largest run of all: tokens, supervised rows, positions, each the most that any run has.
+    pub(crate) fn extent(&self) -> [usize; 3] {
+        let mut most = [0; 3];
+        for batch in &self.batches {
+            let rows = batch.targets.chunk_by(|a, b| a.row == b.row).count();
+            let positions = batch.position_ids.iter().max().map_or(0, |&last| last as usize + 1);
+            let extent = [batch.input_ids.len(), rows, positions];
+            most.iter_mut().zip(extent).for_each(|(most, extent)| *most = extent.max(*most));
+        }
+        most
+    }
+
     pub(crate) fn computed_tokens(&self) -> usize {
         self.batches.iter().map(|batch| batch.input_ids.len()).sum()
     }

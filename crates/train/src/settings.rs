@@ -3,8 +3,11 @@
 //! In: nothing. Out: plain values. It does not know the configuration file they may come from.
 
 use serde_json::{Map, Value, json};
+use toolsmith_kernels::Precision;
+use toolsmith_model::{Activations, Quantization};
 
-use crate::optimizer::AdamWOptions;
+use crate::early_stopping::EarlyStopping;
+use crate::optimizer::{AdamWOptions, MomentType};
 use crate::schedule::{ScheduleKind, ScheduleOptions, Warmup};
 
 /// How long a run is.
@@ -31,6 +34,12 @@ pub struct RunOptions {
     pub share_prefixes: bool,
     /// Whether blocks run forward again before they run backward: less memory, a third more arithmetic, the same result.
     pub recompute: bool,
+    /// How the frozen linear layers of the job's decoder are kept.
+    pub quantization: Quantization,
+    /// What the job's device computes products in.
+    pub compute_dtype: Precision,
+    /// Most samples with a common prefix that meet in a step by design; 1: only by chance.
+    pub prefix_group: usize,
     /// AdamW's values.
     pub optimizer: AdamWOptions,
     /// Longest gradient (2-norm over all trained weights); longer ones are scaled down to it. 0: no limit.
@@ -45,6 +54,12 @@ pub struct RunOptions {
     pub save_total_limit: Option<usize>,
     /// Steps between two measurements of the evaluation loss; only at the end where absent.
     pub eval_steps: Option<u64>,
+    /// When the run ends before its last step; never where absent.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Whether the weights at the end are those with the lowest evaluation loss.
+    pub load_best_model_at_end: bool,
+    /// Whether an event file for TensorBoard is written.
+    pub tensorboard: bool,
 }
 
 impl Default for RunOptions {
@@ -61,6 +76,9 @@ impl Default for RunOptions {
             max_tokens_per_run: 4096,
             share_prefixes: true,
             recompute: false,
+            quantization: Quantization::None,
+            compute_dtype: Precision::F32,
+            prefix_group: 8,
             optimizer: AdamWOptions::default(),
             max_grad_norm: 1.0,
             seed: 42,
@@ -68,11 +86,19 @@ impl Default for RunOptions {
             save_steps: 500,
             save_total_limit: None,
             eval_steps: None,
+            early_stopping: None,
+            load_best_model_at_end: false,
+            tensorboard: true,
         }
     }
 }
 
 impl RunOptions {
+    /// What passes keep.
+    pub(crate) fn activations(&self) -> Activations {
+        if self.recompute { Activations::Recompute } else { Activations::Keep }
+    }
+
     /// The steps of a whole run.
     pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
         match self.length {
@@ -100,6 +126,7 @@ impl RunOptions {
             ("batch_size", json!(self.batch_size)),
             ("max_tokens_per_run", json!(self.max_tokens_per_run)),
             ("share_prefixes", json!(self.share_prefixes)),
+            ("prefix_group", json!(self.prefix_group)),
             ("weight_decay", json!(optimizer.weight_decay)),
             ("adam_beta1", json!(optimizer.beta1)),
             ("adam_beta2", json!(optimizer.beta2)),
@@ -107,6 +134,36 @@ impl RunOptions {
             ("max_grad_norm", json!(self.max_grad_norm)),
             ("seed", json!(self.seed)),
         ];
-        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        let mut deciding: Map<String, Value> =
+            entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut add = |key: &str, value: Value| deciding.insert(key.to_owned(), value);
+        if optimizer.moments == MomentType::EightBit {
+            add("optimizer", json!("adamw_8bit"));
+        }
+        if let Some(format) = self.quantization.format() {
+            add("quantization", json!(format.name()));
+        }
+        if self.compute_dtype == Precision::Bf16 {
+            add("compute_dtype", json!("bfloat16"));
+        }
+        if let Some(EarlyStopping { patience, threshold }) = self.early_stopping {
+            add("early_stopping_patience", json!(patience));
+            add("early_stopping_threshold", json!(threshold));
+        }
+        if self.seeks_best() {
+            add("load_best_model_at_end", json!(self.load_best_model_at_end));
+            add("eval_steps", json!(self.eval_steps));
+        }
+        deciding
+    }
+
+    /// Samples meet for their common prefix only where it is then shared.
+    pub(crate) fn prefix_group(&self) -> usize {
+        if self.share_prefixes { self.prefix_group } else { 1 }
+    }
+
+    /// Whether evaluations decide how the run ends.
+    pub(crate) fn seeks_best(&self) -> bool {
+        self.early_stopping.is_some() || self.load_best_model_at_end
     }
 }

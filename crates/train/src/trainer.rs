@@ -11,17 +11,22 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use toolsmith_kernels::Device;
 use toolsmith_model::{
-    Activations, Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TokenWeights,
-    TrainMethod, TrainableModel, WeightType,
+    Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TokenWeights, TrainMethod,
+    TrainableModel, WeightType,
 };
 
 use crate::checkpoint::{self, TrainerState};
-use crate::data::{DataOrder, fingerprint};
-use crate::metrics::MetricsLog;
+use crate::data::fingerprint;
+use crate::early_stopping::Evaluations;
+use crate::log::Log;
 use crate::optimizer::{AdamW, clip_scale};
+use crate::order::DataOrder;
 use crate::run_folder::RunFolder;
 use crate::runs::{self, Runs};
-use crate::{EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, objective};
+use crate::{
+    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, failed_step,
+    objective,
+};
 
 /// Everything a run needs.
 pub struct TrainJob<D: Device> {
@@ -52,6 +57,7 @@ pub struct Trainer<D: Device> {
     untrained_samples: usize,
     order: DataOrder,
     eval: Runs,
+    evaluations: Evaluations,
     options: RunOptions,
     base_model_name_or_path: String,
     save_dtype: WeightType,
@@ -98,15 +104,23 @@ impl<D: Device> Trainer<D> {
             runs::check_length(sample, &options)?;
         }
         let eval = runs::lay_out(&eval_samples.iter().collect::<Vec<_>>(), &options)?;
-        let activations = if options.recompute { Activations::Recompute } else { Activations::Keep };
+        if options.seeks_best() && eval.targets == 0 {
+            return Err(TrainError::NothingEvaluated { samples: eval_samples.len() });
+        }
+        let activations = options.activations();
         let mut model = TrainableModel::with_activations(decoder, method.clone(), options.seed, activations)?;
         let device = model.device().clone();
         let optimizer = AdamW::new(device, options.optimizer, &model.parameters_mut());
-        let order = DataOrder::new(samples.len(), options.batch_size, options.seed);
+        let of_epoch: Vec<&Sample> = samples.iter().collect();
+        let order = DataOrder::new(&of_epoch, options.batch_size, options.prefix_group(), options.seed);
         let mut run = options.deciding();
         run.insert("method".to_owned(), method_settings(&method));
         run.insert("samples".to_owned(), json!(given));
         run.insert("data_fingerprint".to_owned(), json!(format!("{data_fingerprint:016x}")));
+        if options.seeks_best() {
+            let fingerprint = fingerprint(&eval_samples);
+            run.insert("eval_data_fingerprint".to_owned(), json!(format!("{fingerprint:016x}")));
+        }
         Ok(Self {
             total_steps: options.total_steps(order.steps_per_epoch()),
             done_steps: 0,
@@ -119,6 +133,7 @@ impl<D: Device> Trainer<D> {
             samples,
             order,
             eval,
+            evaluations: Evaluations::default(),
             options,
             folder,
             run,
@@ -145,13 +160,13 @@ impl<D: Device> Trainer<D> {
         self.model
     }
 
-    /// Trains to the end, or until `stop` is set: then the step at hand is finished and a checkpoint saved.
+    /// Trains to the end (or until evaluations no longer improve), or until `stop` is set: then the step at hand is finished and a checkpoint saved.
     ///
     /// # Errors
     /// A loss or gradient that is no number; a file that cannot be written. Checkpoints written before stay.
     pub fn train(&mut self, observer: &mut dyn Observer, stop: &AtomicBool) -> Result<Outcome, TrainError> {
         self.folder.create()?;
-        let mut log = MetricsLog::open(&self.folder.metrics(), self.done_steps)?;
+        let mut log = Log::open(&self.folder, self.options.tensorboard, self.done_steps)?;
         let device = self.model.device().clone();
         observer.event(Event::Started {
             total_steps: self.total_steps,
@@ -161,26 +176,42 @@ impl<D: Device> Trainer<D> {
             trained_parameters: self.model.parameters_mut().iter().map(|p| device.len(p.value)).sum(),
         });
         let mut eval_loss = None;
-        while self.done_steps < self.total_steps {
+        while !self.is_over() {
             let metrics = self.step()?;
-            let (step, last) = (self.done_steps, self.done_steps == self.total_steps);
-            if last || step.is_multiple_of(self.options.logging_steps) {
-                log.append(&metrics)?;
+            let step = self.done_steps;
+            if self.is_over() || step.is_multiple_of(self.options.logging_steps) {
+                log.step(&metrics)?;
             }
             observer.event(Event::Step(&metrics));
-            if last || self.options.eval_steps.is_some_and(|steps| step.is_multiple_of(steps)) {
+            let mut is_best = false;
+            if self.is_over() || self.options.eval_steps.is_some_and(|steps| step.is_multiple_of(steps)) {
                 eval_loss = self.evaluate(&mut log, observer)?;
+                is_best = eval_loss
+                    .is_some_and(|loss| self.evaluations.note(step, loss, self.options.early_stopping));
             }
+            let last = self.is_over();
             let stopped = !last && stop.load(Ordering::Relaxed);
-            if last || stopped || step.is_multiple_of(self.options.save_steps) {
+            let keep_best = is_best && self.options.load_best_model_at_end;
+            if last || stopped || keep_best || step.is_multiple_of(self.options.save_steps) {
                 let checkpoint = self.save_checkpoint(observer)?;
                 if stopped {
                     return Ok(Outcome::Stopped { step, checkpoint });
                 }
             }
         }
+        let best_step = self.evaluations.best_global_step.filter(|_| self.options.load_best_model_at_end);
+        if let Some(best) = best_step {
+            eval_loss = self.evaluations.best_metric;
+            if best != self.done_steps {
+                self.load_weights(&self.folder.checkpoint(best))?;
+            }
+        }
         let weights = self.save_weights(observer)?;
-        Ok(Outcome::Finished { weights, eval_loss })
+        Ok(Outcome::Finished { weights, eval_loss, steps: self.done_steps, best_step })
+    }
+
+    fn is_over(&self) -> bool {
+        self.done_steps >= self.total_steps || self.evaluations.end(self.options.early_stopping)
     }
 
     fn step(&mut self) -> Result<StepMetrics, TrainError> {
@@ -202,16 +233,21 @@ impl<D: Device> Trainer<D> {
 
         let mut parameters = self.model.parameters_mut();
         let grad_norm = self.optimizer.grad_norm(&parameters);
-        for (what, value) in [("loss", loss), ("gradient norm", grad_norm)] {
-            if !value.is_finite() {
-                let samples = names(&samples);
-                return Err(TrainError::NotFinite { step, what, value, samples, learning_rate });
-            }
+        let failure = if !loss.is_finite() {
+            Some(("loss".to_owned(), loss))
+        } else if !grad_norm.is_finite() {
+            Some((self.optimizer.not_finite(&parameters), grad_norm))
+        } else {
+            None
+        };
+        if let Some((what, value)) = failure {
+            return Err(failed_step::keep(&self.folder, step, what, value, learning_rate, &samples));
         }
         let scale = clip_scale(grad_norm, self.options.max_grad_norm);
         self.optimizer.step(&mut parameters, step, learning_rate, scale);
         self.done_steps = step;
 
+        let computed_tokens = runs.computed_tokens();
         let tokens = samples.iter().map(|sample| sample.tokens().input_ids().len()).sum();
         Ok(StepMetrics {
             step,
@@ -221,7 +257,9 @@ impl<D: Device> Trainer<D> {
             grad_norm,
             tokens,
             trained_tokens: runs.targets,
-            computed_tokens: runs.computed_tokens(),
+            computed_tokens,
+            runs: runs.batches.len(),
+            fill: computed_tokens as f64 / (runs.batches.len() * self.options.max_tokens_per_run) as f64,
             tokens_per_second: tokens as f64 / begun.elapsed().as_secs_f64(),
         })
     }
@@ -230,11 +268,7 @@ impl<D: Device> Trainer<D> {
         self.done_steps as f64 / self.order.steps_per_epoch() as f64
     }
 
-    fn evaluate(
-        &mut self,
-        log: &mut MetricsLog,
-        observer: &mut dyn Observer,
-    ) -> Result<Option<f64>, TrainError> {
+    fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<Option<f64>, TrainError> {
         if self.eval.targets == 0 {
             return Ok(None);
         }
@@ -247,7 +281,7 @@ impl<D: Device> Trainer<D> {
             eval_loss: sum / self.eval.weight,
             eval_trained_tokens: self.eval.targets,
         };
-        log.append(&metrics)?;
+        log.evaluation(&metrics)?;
         observer.event(Event::Evaluated(&metrics));
         Ok(Some(metrics.eval_loss))
     }
@@ -258,6 +292,7 @@ impl<D: Device> Trainer<D> {
             max_steps: self.total_steps,
             epoch: self.epoch(),
             dropout_counter: self.model.dropout_counter(),
+            evaluations: self.evaluations.clone(),
             run: self.run.clone(),
         };
         let device = self.model.device().clone();
@@ -270,7 +305,8 @@ impl<D: Device> Trainer<D> {
         };
         let path = self.folder.write_checkpoint(state.global_step, write)?;
         if let Some(limit) = self.options.save_total_limit {
-            self.folder.keep_checkpoints(limit)?;
+            let best = self.evaluations.best_global_step.filter(|_| self.options.load_best_model_at_end);
+            self.folder.keep_checkpoints(limit, best)?;
         }
         observer.event(Event::CheckpointSaved { step: state.global_step, path: &path });
         Ok(path)
@@ -289,13 +325,19 @@ impl<D: Device> Trainer<D> {
 
     fn load(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
         let state = TrainerState::load(checkpoint, &self.run)?;
-        let weights = weights_file(&self.method);
+        self.load_weights(checkpoint)?;
         let device = self.model.device().clone();
-        let parameters = &mut self.model.parameters_mut();
-        checkpoint::load_tensors(checkpoint, weights, &device, parameters, &mut self.optimizer)?;
+        checkpoint::load_optimizer(checkpoint, &device, &self.model.parameters_mut(), &mut self.optimizer)?;
         self.model.set_dropout_counter(state.dropout_counter);
+        self.evaluations = state.evaluations;
         self.done_steps = state.global_step;
         Ok(())
+    }
+
+    fn load_weights(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
+        let weights = weights_file(&self.method);
+        let device = self.model.device().clone();
+        checkpoint::load_weights(checkpoint, weights, &device, &mut self.model.parameters_mut())
     }
 }
 
@@ -365,9 +407,4 @@ fn method_settings(method: &TrainMethod) -> Value {
                 "positions": positions}})
         }
     }
-}
-
-fn names(samples: &[&Sample]) -> String {
-    let names: Vec<&str> = samples.iter().map(|sample| sample.name()).collect();
-    names.join(", ")
 }

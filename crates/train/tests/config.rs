@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toolsmith_chat::compat::Compat;
 use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod, WeightType};
 use toolsmith_train::config::KEYS;
-use toolsmith_train::{Length, ScheduleKind, TrainConfig, Warmup};
+use toolsmith_train::{EarlyStopping, Length, MomentType, ScheduleKind, TrainConfig, Warmup};
 
 const MINIMAL: &str = "model: m\ndata: train.jsonl\noutput_dir: runs/first\n";
 
@@ -80,6 +80,10 @@ fn every_value_arrives() {
         save_dtype: bfloat16
         share_prefixes: false
         save_total_limit: 2
+        prefix_group: 4
+        optimizer: adamw_8bit
+        report_to: none
+        early_stopping_threshold: 0.5
         eval_steps:
     ";
     let config = with(yaml, &[]).unwrap();
@@ -98,6 +102,25 @@ fn every_value_arrives() {
     assert_eq!(config.save_dtype, WeightType::Bf16);
     assert!(!config.run.share_prefixes);
     assert_eq!((config.run.save_total_limit, config.run.eval_steps), (Some(2), None));
+    assert_eq!((config.run.prefix_group, config.run.tensorboard), (4, false));
+    assert_eq!(config.run.optimizer.moments, MomentType::EightBit);
+    // A threshold alone stops nothing.
+    assert_eq!(config.run.early_stopping, None);
+}
+
+#[test]
+fn the_best_is_chosen_by_evaluations_that_there_are() {
+    let words =
+        ["eval_data=b.jsonl", "eval_steps=5", "early_stopping_patience=3", "load_best_model_at_end=true"];
+    let run = with(MINIMAL, &words).unwrap().run;
+    assert_eq!(run.early_stopping, Some(EarlyStopping { patience: 3, threshold: 0.0 }));
+    assert!(run.load_best_model_at_end);
+    for missing in 0..2 {
+        let words: Vec<&str> =
+            words.iter().enumerate().filter(|(at, _)| *at != missing).map(|(_, &w)| w).collect();
+        let message = with(MINIMAL, &words).unwrap_err();
+        assert!(message.contains("early_stopping_patience: needs evaluations to choose by"), "{message}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use support::{contents, decoder, job, lora, options, run, samples, tensors};
 use toolsmith_chat::batch::{LayoutOptions, lay_out};
 use toolsmith_kernels::{Segment, TokenTree};
 use toolsmith_model::{LoraConfig, Target, TargetModules, TokenBatch, TrainMethod, TrainableModel};
-use toolsmith_train::{AdamWOptions, RunOptions, Sample, StepMetrics, TrainError, Trainer};
+use toolsmith_train::{AdamWOptions, MomentType, RunOptions, Sample, StepMetrics, TrainError, Trainer};
 
 fn close(a: f64, b: f64, relative: f64) -> bool {
     (a - b).abs() <= relative * a.abs().max(b.abs())
@@ -237,4 +237,33 @@ fn a_sample_that_fits_in_no_run_is_named_before_the_first_step() {
          shorten the sample"
     );
     assert!(!dir.exists());
+}
+
+#[test]
+fn moments_in_8_bits_learn_as_those_in_32() {
+    let losses = |moments| {
+        let dir = tempfile::tempdir().unwrap();
+        let optimizer = AdamWOptions { moments, ..AdamWOptions::default() };
+        let config = serde_json::json!({
+            "model_type": "qwen2", "vocab_size": 48, "hidden_size": 96, "intermediate_size": 128,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-6,
+            "max_position_embeddings": 512, "rope_theta": 10000.0, "tie_word_embeddings": true,
+            "hidden_act": "silu", "initializer_range": 0.1,
+        });
+        let config = toolsmith_model::DecoderConfig::from_json(&config).unwrap();
+        let decoder = toolsmith_model::Decoder::random(config, 1, toolsmith_kernels::CpuDevice::new());
+        let mut options = RunOptions { optimizer, ..options(60) };
+        options.schedule.learning_rate = 1e-3;
+        let job = job(dir.path(), TrainMethod::Full, samples(8), options);
+        let steps = run(toolsmith_train::TrainJob { decoder, ..job }).steps;
+        steps.iter().map(|step| step.loss).collect::<Vec<_>>()
+    };
+    let (float32, eight) = (losses(MomentType::Float32), losses(MomentType::EightBit));
+    assert!(float32[59] < 0.1 * float32[0], "{float32:?}");
+    assert_ne!(float32, eight);
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    for (step, (a, b)) in float32.chunks(10).zip(eight.chunks(10)).enumerate() {
+        let (a, b) = (mean(a), mean(b));
+        assert!((a - b).abs() <= 0.05 * float32[0].min(2.0 * a), "steps {step}0: {a} {b}");
+    }
 }

@@ -10,7 +10,45 @@ use std::path::Path;
 use support::{contents, job, lora, options, run, samples, train};
 use tempfile::{TempDir, tempdir};
 use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TrainMethod};
-use toolsmith_train::{Outcome, RunOptions, TrainError, Trainer};
+use toolsmith_train::{AdamWOptions, MomentType, Outcome, RunOptions, TrainError, Trainer};
+
+/// Moments in 8 bits where a tensor is large enough, and one that is.
+fn eight_bit_run(dir: &Path, steps: u64) -> toolsmith_train::TrainJob<toolsmith_kernels::CpuDevice> {
+    let optimizer = AdamWOptions { moments: MomentType::EightBit, ..AdamWOptions::default() };
+    let config = serde_json::json!({
+        "model_type": "qwen2", "vocab_size": 48, "hidden_size": 96, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+        "rope_theta": 10000.0, "tie_word_embeddings": true, "hidden_act": "silu", "initializer_range": 0.4,
+    });
+    let config = toolsmith_model::DecoderConfig::from_json(&config).unwrap();
+    let decoder = toolsmith_model::Decoder::random(config, 1, toolsmith_kernels::CpuDevice::new());
+    let options = RunOptions { optimizer, ..options(steps) };
+    toolsmith_train::TrainJob { decoder, ..job(dir, TrainMethod::Full, samples(10), options) }
+}
+
+#[test]
+fn a_run_with_8_bit_moments_resumed_leaves_the_same_bytes() {
+    let (whole, dir) = (tempdir().unwrap(), tempdir().unwrap());
+    run(eight_bit_run(whole.path(), 8));
+    train(Trainer::start(eight_bit_run(dir.path(), 8)).unwrap(), Some(6)).unwrap();
+    let resumed = Trainer::resume(eight_bit_run(dir.path(), 8)).unwrap();
+    assert_eq!(resumed.done_steps(), 6);
+    train(resumed, None).unwrap();
+    assert_eq!(contents(dir.path()), contents(whole.path()));
+    // A byte a number and a scale for 256, but only where the tensor is not small.
+    let bytes = fs::read(dir.path().join("checkpoint-8/optimizer.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let moments = |name: &str| file.tensor(&format!("exp_avg_sq.{name}")).unwrap();
+    let embedding = moments("model.embed_tokens.weight");
+    assert_eq!((embedding.dtype(), embedding.shape()), (safetensors::Dtype::U8, &[48, 96][..]));
+    assert_eq!(moments("model.embed_tokens.weight.scales").shape(), [48 * 96 / 256]);
+    assert_eq!(moments("model.norm.weight").dtype(), safetensors::Dtype::F32);
+
+    let mut float32 = eight_bit_run(dir.path(), 8);
+    float32.options.optimizer.moments = MomentType::Float32;
+    let differences = Trainer::resume(float32).err().unwrap().to_string();
+    assert!(differences.contains("optimizer was \"adamw_8bit\", is not set"), "{differences}");
+}
 
 fn methods() -> [TrainMethod; 6] {
     let prefix = |encoder_hidden_size, positions| {
@@ -79,6 +117,10 @@ fn a_run_that_was_killed_goes_on_from_its_last_checkpoint() {
         let mut metrics = fs::read_to_string(whole.path().join("metrics.jsonl")).unwrap();
         metrics.truncate(metrics.len() * 2 / 3);
         fs::write(dir.path().join("metrics.jsonl"), metrics).unwrap();
+        copy_folder(&whole.path().join("runs"), &dir.path().join("runs"));
+        let events = dir.path().join("runs/events.out.tfevents.toolsmith");
+        let bytes = fs::read(&events).unwrap();
+        fs::write(events, &bytes[..bytes.len() * 2 / 3]).unwrap();
         copy_folder(&whole.path().join("checkpoint-6"), &dir.path().join(".unfinished-checkpoint-6"));
 
         let resumed = Trainer::resume(job(dir.path(), method, samples(10), options(8))).unwrap();

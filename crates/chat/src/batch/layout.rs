@@ -1,9 +1,10 @@
-//! From samples to runs: sort, branch, cut.
+//! From samples to runs: sort, pack, branch.
 //!
-//! In: the samples of one step and a token budget. Out: [`TokenRun`]s. Sorted by their ids, samples with a common
+//! In: the samples of one step and a token budget. Out: [`TokenRun`]s. In each run, sorted by their ids, samples with a common
 //! prefix stand together, and the longest prefix that a sample shares with any earlier one is the one it shares with
 //! its predecessor; so one pass with a path of open segments builds the tree.
 
+use super::pack::Sorted;
 use super::sample::{BatchError, Sample};
 
 /// How samples are laid out.
@@ -104,28 +105,27 @@ pub fn lay_out(samples: &[&Sample], options: &LayoutOptions) -> Result<Vec<Token
     if options.share_prefixes {
         order.sort_by_key(|&index| (samples[index].needed_ids(), index));
     }
-    let mut runs = Vec::new();
-    let mut open = OpenRun::default();
-    let mut previous: &[u32] = &[];
-    for index in order {
-        let ids = samples[index].needed_ids();
-        if ids.len() > options.max_tokens {
-            return Err(BatchError::TooLong {
-                sample: index,
-                tokens: ids.len(),
-                max_tokens: options.max_tokens,
-            });
-        }
-        let common = if options.share_prefixes { common_prefix(previous, ids) } else { 0 };
-        let mut branch_at = open.branch_point(common, options.min_shared_tokens);
-        if open.input_ids.len() + ids.len() - branch_at > options.max_tokens {
-            runs.push(std::mem::take(&mut open).close(samples));
-            branch_at = 0;
-        }
-        open.add(index, ids, branch_at);
-        previous = ids;
+    let ids = |index: usize| samples[index].needed_ids();
+    let max_tokens = options.max_tokens;
+    if let Some(&sample) = order.iter().find(|&&index| ids(index).len() > max_tokens) {
+        return Err(BatchError::TooLong { sample, tokens: ids(sample).len(), max_tokens });
     }
-    if !open.input_ids.is_empty() {
+    let common = |a, b| if options.share_prefixes { common_prefix(ids(a), ids(b)) } else { 0 };
+    let sorted = Sorted {
+        lengths: order.iter().map(|&index| ids(index).len()).collect(),
+        common: std::iter::once(0).chain(order.windows(2).map(|pair| common(pair[0], pair[1]))).collect(),
+    };
+    let mut runs = Vec::new();
+    for members in sorted.pack(options) {
+        let mut open = OpenRun::default();
+        let mut previous: Option<usize> = None;
+        for index in members.into_iter().map(|position| order[position]) {
+            let common = previous.map_or(0, |previous| common(previous, index));
+            let branch_at = open.branch_point(common, options.min_shared_tokens);
+            open.add(index, ids(index), branch_at);
+            previous = Some(index);
+        }
+        debug_assert!(open.input_ids.len() <= max_tokens, "packing and layout branch differently");
         runs.push(open.close(samples));
     }
     Ok(runs)

@@ -12,6 +12,7 @@
 //! the same runs.
 
 mod layout;
+mod pack;
 mod sample;
 #[cfg(test)]
 mod tests;

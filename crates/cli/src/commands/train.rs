@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
 use toolsmith_chat::tokens::ChatTokenizer;
-use toolsmith_kernels::CpuDevice;
-use toolsmith_model::{Decoder, DecoderConfig, TrainMethod};
+use toolsmith_kernels::{CpuDevice, MeasuringDevice};
+use toolsmith_model::{Decoder, DecoderConfig, ModelError, Quantization, TrainMethod};
 use toolsmith_prepare::{
     Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_prepared, prepare_in_memory,
     read_prepared,
@@ -23,6 +23,7 @@ use crate::args::TrainArgs;
 use crate::compat::{self, TemplateName};
 use crate::datasets;
 use crate::hub::Need;
+use crate::memory::{Fit, Planned};
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Styles, painted};
 use crate::train_progress::TrainProgress;
@@ -88,8 +89,21 @@ pub(crate) fn run(
     };
     show_first(&samples, &tokenizer, styles, out)?;
 
+    let shape = DecoderConfig::read(&folder.weights).with_context(|| folder.path.display().to_string())?;
+    check_ids(samples.iter().chain(&eval_samples), shape.vocab_size, &folder.path)?;
+    let model = |quantization, device| measured(&folder, quantization, device);
+    let planned = Planned { model: &model, config: &config, samples: &samples, eval_samples: &eval_samples };
+    match planned.check()? {
+        Fit::Fits(line) => terminal::say(line),
+        Fit::TooLarge(text) if args.force => {
+            terminal::say(format_args!("{} {text}", painted(styles.warning, "warning:")));
+        }
+        Fit::TooLarge(text) => {
+            terminal::say(format_args!("{} {text}", painted(styles.bad, "error:")));
+            return Ok(ExitCode::from(USAGE));
+        }
+    }
     let decoder = load_decoder(&folder, &config)?;
-    check_ids(samples.iter().chain(&eval_samples), decoder.config().vocab_size, &folder.path)?;
     let job = TrainJob {
         decoder,
         method: config.method.clone(),
@@ -107,9 +121,16 @@ pub(crate) fn run(
     let outcome = trainer.train(&mut progress, &stop);
     progress.close();
     match outcome? {
-        Outcome::Finished { weights, eval_loss } => {
+        Outcome::Finished { weights, eval_loss, steps, best_step } => {
+            if steps < trainer.total_steps() {
+                writeln!(out, "stopped early after step {steps}: the evaluation loss no longer improves")?;
+            }
+            if let Some(summary) = progress.summary() {
+                writeln!(out, "{summary}")?;
+            }
             if let Some(loss) = eval_loss {
-                writeln!(out, "eval loss {loss:.4}")?;
+                let best = best_step.map_or_else(String::new, |step| format!(" (the best, of step {step})"));
+                writeln!(out, "eval loss {loss:.4}{best}")?;
             }
             writeln!(out, "{} {}", painted(styles.good, "trained:"), weights.display())?;
             writeln!(out, "{}", next_commands(&folder, &config, &weights))?;
@@ -118,8 +139,12 @@ pub(crate) fn run(
         }
         Outcome::Stopped { step, checkpoint } => {
             terminal::say(format_args!(
-                "stopped after step {step}; saved {}. Go on with --resume",
-                checkpoint.display()
+                "stopped after step {step}; saved {}. Go on with: toolsmith train {} --resume",
+                checkpoint.display(),
+                std::iter::once(args.config.display().to_string())
+                    .chain(args.overrides.iter().map(|word| shell_word(word)))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             ));
             Ok(ExitCode::FAILURE)
         }
@@ -264,14 +289,24 @@ fn show_first(
 }
 
 fn load_decoder(folder: &ModelFolder, config: &TrainConfig) -> anyhow::Result<Decoder<CpuDevice>> {
-    let device = CpuDevice::new();
+    let device = CpuDevice::new().with_precision(config.run.compute_dtype)?;
     if config.from_scratch {
-        let shape =
-            DecoderConfig::from_json(folder.config()?).with_context(|| folder.path.display().to_string())?;
-        return Ok(Decoder::random(shape, config.run.seed, device));
+        return Ok(Decoder::random(DecoderConfig::read(&folder.weights)?, config.run.seed, device));
     }
-    folder.config()?;
-    Ok(Decoder::load(&folder.path, device)?)
+    Ok(Decoder::load_quantized(&folder.weights, config.run.quantization, device)?)
+}
+
+/// The model on a device that measures. Blocks of a GGUF file are as large as they are there.
+fn measured(
+    folder: &ModelFolder,
+    quantization: Quantization,
+    device: MeasuringDevice,
+) -> Result<Decoder<MeasuringDevice>, ModelError> {
+    let config = DecoderConfig::read(&folder.weights)?;
+    if folder.path.join("config.json").exists() {
+        return Decoder::zeros(config, quantization, device);
+    }
+    Decoder::load_quantized(&folder.weights, quantization, device)
 }
 
 /// A flag that Ctrl-C sets; a second Ctrl-C leaves at once.
@@ -288,6 +323,12 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(stop)
+}
+
+/// A word as a shell takes it.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "=._-/:,+".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 fn next_commands(folder: &ModelFolder, config: &TrainConfig, weights: &Path) -> String {

@@ -267,7 +267,7 @@ fn train_args(folder: &RunFolder) -> anyhow::Result<TrainArgs> {
         .collect();
     let config = folder.path("train.yaml");
     write(&config, (recipe.join("\n") + "\n").as_bytes())?;
-    Ok(TrainArgs { config, overrides: Vec::new(), resume: false, skip_bad: false })
+    Ok(TrainArgs { config, overrides: Vec::new(), resume: false, force: false, skip_bad: false })
 }
 
 /// Greedy answers: the likeliest token at each place.

@@ -32,6 +32,7 @@ use crate::blocks::PackedMatrix;
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
 };
+use crate::moment::Moment8;
 use crate::tree::QuerySpan;
 
 /// The CPU.
@@ -111,6 +112,7 @@ impl Device for CpuDevice {
     type Ids = Vec<u32>;
     type Spans = CpuSpans;
     type Packed = PackedMatrix;
+    type Moment8 = Moment8;
 
     fn zeros(&self, len: usize) -> CpuBuffer {
         CpuBuffer { values: Values::zeros(len) }
@@ -372,5 +374,24 @@ impl Device for CpuDevice {
         self.run(|| {
             optimizer::adamw(step, &mut value.values, &grad.values, &mut moment1.values, &mut moment2.values);
         });
+    }
+
+    fn upload_moment8(&self, moment: Moment8) -> Moment8 {
+        moment
+    }
+
+    fn read_moment8(&self, moment: &Moment8) -> Moment8 {
+        moment.clone()
+    }
+
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        value: &mut CpuBuffer,
+        grad: &CpuBuffer,
+        moment1: &mut Moment8,
+        moment2: &mut Moment8,
+    ) {
+        self.run(|| optimizer::adamw_8bit(step, &mut value.values, &grad.values, moment1, moment2));
     }
 }

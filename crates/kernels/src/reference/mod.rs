@@ -9,6 +9,7 @@ use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, RopeStyle, Transpose, View,
     ViewMut,
 };
+use crate::moment::{DynamicMap, MOMENT_BLOCK, Moment8};
 use crate::random::CounterRng;
 use crate::tree::QuerySpan;
 
@@ -70,6 +71,7 @@ impl Device for ReferenceDevice {
     type Ids = Vec<u32>;
     type Spans = Vec<QuerySpan>;
     type Packed = PackedMatrix;
+    type Moment8 = Moment8;
 
     fn zeros(&self, len: usize) -> ReferenceBuffer {
         ReferenceBuffer { values: vec![0.0; len] }
@@ -464,6 +466,47 @@ impl Device for ReferenceDevice {
             let m = *m / (1.0 - beta1.powf(step.step as f64));
             let v = *v / (1.0 - beta2.powf(step.step as f64));
             value.values[i] -= rate * (decay * value.values[i] + m / (v.sqrt() + epsilon));
+        }
+    }
+
+    fn upload_moment8(&self, moment: Moment8) -> Moment8 {
+        moment
+    }
+
+    fn read_moment8(&self, moment: &Moment8) -> Moment8 {
+        moment.clone()
+    }
+
+    fn adamw_8bit(
+        &self,
+        step: &AdamWStep,
+        value: &mut ReferenceBuffer,
+        grad: &ReferenceBuffer,
+        moment1: &mut Moment8,
+        moment2: &mut Moment8,
+    ) {
+        let (mut first, mut second) = (self.upload(&moment1.values()), self.upload(&moment2.values()));
+        self.adamw(step, value, grad, &mut first, &mut second);
+        pack(moment1, &first.values);
+        pack(moment2, &second.values);
+    }
+}
+
+/// Each element's nearest code, found by looking at all of them.
+fn pack(moment: &mut Moment8, numbers: &[f64]) {
+    let map = moment.map();
+    let values = map.book().values;
+    let (codes, scales) = moment.parts_mut();
+    let blocks = codes.chunks_mut(MOMENT_BLOCK).zip(scales).zip(numbers.chunks(MOMENT_BLOCK));
+    for ((codes, scale), numbers) in blocks {
+        let largest = numbers.iter().fold(0.0_f64, |largest, number| largest.max(number.abs()));
+        *scale = largest as f32;
+        for (code, &number) in codes.iter_mut().zip(numbers) {
+            let x = if largest == 0.0 { 0.0 } else { number / largest };
+            let distance = |code: u8| (f64::from(values[usize::from(code)]) - x).abs();
+            // What is divided by does not become 0.
+            let least = u8::from(map == DynamicMap::Unsigned && x > 0.0);
+            *code = (least..=255).min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(least);
         }
     }
 }

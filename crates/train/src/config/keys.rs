@@ -10,14 +10,17 @@ use toolsmith_chat::compat::{Compat, Limits, llama_factory};
 use toolsmith_chat::data::{RecordFormat, TrainOn};
 use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::PartWeights;
-use toolsmith_model::{TrainMethod, WeightType};
+use toolsmith_kernels::Precision;
+use toolsmith_model::{Quantization, TrainMethod, WeightType};
 
 use super::TrainConfig;
 use super::document::Entry;
 use super::group::{Group, Range};
 use super::issue::{Issue, Place};
 use super::method;
-use crate::{AdamWOptions, Length, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
+use crate::{
+    AdamWOptions, EarlyStopping, Length, MomentType, RunOptions, ScheduleKind, ScheduleOptions, Warmup,
+};
 
 pub(super) const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
 const NOT_NEGATIVE: Range = Range { expected: "a number, 0 or above", holds: |x| x >= 0.0 };
@@ -33,6 +36,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
         "set batch_size, the conversations of one optimizer step; max_tokens_per_run divides it to fit in memory",
     ),
     ("lr", "did you mean learning_rate?"),
+    ("optim", "did you mean optimizer?"),
     ("lr_scheduler", "did you mean lr_scheduler_type?"),
     ("model_name_or_path", "did you mean model?"),
     ("dataset", "did you mean data?"),
@@ -53,9 +57,15 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("num_virtual_tokens", "set it inside prefix_tuning"),
     ("gradient_checkpointing", "did you mean recompute?"),
     ("freeze_trainable_layers", "name what is not trained with freeze, such as [model.layers.0.*]"),
+    ("metric_for_best_model", "the lowest eval_loss is the best; drop it"),
+    ("greater_is_better", "the lowest eval_loss is the best; drop it"),
+    ("logging_dir", "event files for TensorBoard go to runs inside output_dir; drop it"),
     ("resume_from_checkpoint", "resume on the command line with --resume"),
-    ("bf16", "this trains in float32; save_dtype chooses the type of the saved weights"),
-    ("fp16", "this trains in float32; save_dtype chooses the type of the saved weights"),
+    ("bf16", "set compute_dtype: bfloat16"),
+    ("fp16", "this computes in float32 or, with compute_dtype: bfloat16, in bfloat16"),
+    ("load_in_8bit", "set quantization: int8"),
+    ("load_in_4bit", "set quantization: nf4"),
+    ("quantization_bit", "set quantization: int8 or nf4"),
 ];
 
 /// Every key, those of a group as `group.key`.
@@ -86,6 +96,8 @@ pub const KEYS: &[&str] = &[
     "lora",
     "prefix_tuning",
     "save_dtype",
+    "quantization",
+    "compute_dtype",
     "recompute",
     "learning_rate",
     "lr_scheduler_type",
@@ -96,6 +108,8 @@ pub const KEYS: &[&str] = &[
     "batch_size",
     "max_tokens_per_run",
     "share_prefixes",
+    "prefix_group",
+    "optimizer",
     "weight_decay",
     "adam_beta1",
     "adam_beta2",
@@ -106,6 +120,10 @@ pub const KEYS: &[&str] = &[
     "save_steps",
     "save_total_limit",
     "eval_steps",
+    "early_stopping_patience",
+    "early_stopping_threshold",
+    "load_best_model_at_end",
+    "report_to",
     "lora.r",
     "lora.lora_alpha",
     "lora.lora_dropout",
@@ -158,6 +176,18 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         TrainMethod::Prefix(_) => 5e-3,
     };
     let run = read_run(&mut top, default_rate);
+    let trains_weights = matches!(method, TrainMethod::Full | TrainMethod::FullExcept(_));
+    if run.quantization != Quantization::None && trains_weights {
+        let message =
+            "packed weights cannot be trained; set method: lora or prefix_tuning, or quantization: none";
+        top.refuse("quantization", &Place::Absent, message);
+    }
+    if run.seeks_best() && (run.eval_steps.is_none() || eval_data.is_empty()) {
+        let key =
+            if run.early_stopping.is_some() { "early_stopping_patience" } else { "load_best_model_at_end" };
+        let message = "needs evaluations to choose by; set eval_data and eval_steps";
+        top.refuse(key, &Place::Absent, message);
+    }
     if max_length.is_some_and(|tokens| tokens > run.max_tokens_per_run) {
         let message = format_args!(
             "longer than max_tokens_per_run ({}), so a sample of that length fits in no run; \
@@ -243,11 +273,27 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
         max_tokens_per_run: top.count("max_tokens_per_run", 1, " of tokens").map_or(4096, to_usize),
         share_prefixes: top.flag("share_prefixes", true),
         recompute: top.flag("recompute", false),
+        quantization: top.choice(
+            "quantization",
+            Quantization::None,
+            &[("none", Quantization::None), ("int8", Quantization::Int8), ("nf4", Quantization::Nf4)],
+        ),
+        compute_dtype: top.choice(
+            "compute_dtype",
+            Precision::F32,
+            &[("float32", Precision::F32), ("bfloat16", Precision::Bf16)],
+        ),
+        prefix_group: top.count("prefix_group", 1, " of conversations").map_or(8, to_usize),
         optimizer: AdamWOptions {
             beta1: top.number("adam_beta1", 0.9, &FRACTION) as f32,
             beta2: top.number("adam_beta2", 0.999, &FRACTION) as f32,
             epsilon: top.number("adam_epsilon", 1e-8, &POSITIVE) as f32,
             weight_decay: top.number("weight_decay", 0.0, &NOT_NEGATIVE) as f32,
+            moments: top.choice(
+                "optimizer",
+                MomentType::Float32,
+                &[("adamw", MomentType::Float32), ("adamw_8bit", MomentType::EightBit)],
+            ),
         },
         max_grad_norm: top.number("max_grad_norm", 1.0, &NOT_NEGATIVE),
         seed: top.count("seed", 0, "").unwrap_or(42),
@@ -255,7 +301,21 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
         save_steps: top.count("save_steps", 1, " of steps").unwrap_or(500),
         save_total_limit: top.count("save_total_limit", 1, " of checkpoints").map(to_usize),
         eval_steps: top.count("eval_steps", 1, " of steps"),
+        early_stopping: read_early_stopping(top),
+        load_best_model_at_end: top.flag("load_best_model_at_end", false),
+        tensorboard: read_report_to(top),
     }
+}
+
+fn read_early_stopping(top: &mut Group<'_>) -> Option<EarlyStopping> {
+    let threshold = top.number("early_stopping_threshold", 0.0, &NOT_NEGATIVE);
+    let patience = top.count("early_stopping_patience", 1, " of evaluations")?;
+    Some(EarlyStopping { patience, threshold })
+}
+
+/// Whether the run reports to TensorBoard, the only one there is.
+fn read_report_to(top: &mut Group<'_>) -> bool {
+    top.choice("report_to", true, &[("tensorboard", true), ("none", false)])
 }
 
 pub(super) fn to_usize(count: u64) -> usize {

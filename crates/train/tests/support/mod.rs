@@ -1,7 +1,7 @@
 //! What the tests of training share: a tiny random model, samples, and a run to its end.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -152,7 +152,7 @@ pub(crate) fn run(job: TrainJob<CpuDevice>) -> Recorder {
     recorder
 }
 
-/// Every file below a folder, by its path; of metrics.jsonl everything but the times.
+/// Every file below a folder, by its path; of metrics.jsonl and TensorBoard's file everything but the times.
 pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -160,6 +160,8 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let name = PathBuf::from(path.file_name().unwrap());
         if path.is_dir() {
             files.extend(contents(&path).into_iter().map(|(inner, bytes)| (name.join(inner), bytes)));
+        } else if name.to_string_lossy().contains("tfevents") {
+            files.insert(name, format!("{:?}", events(&path)).into_bytes());
         } else if name == Path::new("metrics.jsonl") {
             files.insert(name, without_times(&fs::read_to_string(&path).unwrap()).into_bytes());
         } else {
@@ -167,6 +169,57 @@ pub(crate) fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
+}
+
+/// Step, tag and value of everything in an event file, times left out; read by the formats' definitions.
+pub(crate) fn events(path: &Path) -> Vec<(u64, String, f32)> {
+    let bytes = fs::read(path).unwrap();
+    let (mut at, mut found) = (0, Vec::new());
+    while at < bytes.len() {
+        let len = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+        let event = fields(&bytes[at + 12..at + 12 + len]);
+        let step = event.iter().find(|(number, _)| *number == 2).map_or(0, |(_, value)| varint(value).0);
+        for (_, summary) in event.iter().filter(|(number, _)| *number == 5) {
+            for (_, value) in fields(summary) {
+                let value = fields(value);
+                let number = f32::from_le_bytes(value[1].1.try_into().unwrap());
+                let tag = String::from_utf8(value[0].1.to_vec()).unwrap();
+                if tag != "train/tokens_per_second" {
+                    found.push((step, tag, number));
+                }
+            }
+        }
+        at += 16 + len;
+    }
+    found
+}
+
+/// The fields of a protocol buffer message: number and bytes.
+fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
+    let mut found = Vec::new();
+    while !message.is_empty() {
+        let (key, used) = varint(message);
+        message = &message[used..];
+        let (skip, len) = match key & 7 {
+            0 => (0, varint(message).1),
+            1 => (0, 8),
+            2 => {
+                let (len, used) = varint(message);
+                (used, len as usize)
+            }
+            5 => (0, 4),
+            other => panic!("wire type {other}"),
+        };
+        found.push((key >> 3, &message[skip..skip + len]));
+        message = &message[skip + len..];
+    }
+    found
+}
+
+fn varint(bytes: &[u8]) -> (u64, usize) {
+    let used = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    let digits = bytes[..used].iter().rev();
+    (digits.fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)), used)
 }
 
 fn without_times(metrics: &str) -> String {
