@@ -52,6 +52,11 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
+    /// What the starting model said of pairs.
+    pub(crate) fn reference(&self) -> PathBuf {
+        self.path.join("reference_logprobs.safetensors")
+    }
+
     /// Steps done of each checkpoint, in order, with its folder.
     pub(crate) fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>, TrainError> {
         let step = |name: &String| name.strip_prefix(CHECKPOINT)?.parse().ok();
@@ -103,7 +108,8 @@ impl RunFolder {
     /// Names in the folder that only a run leaves.
     fn traces(&self) -> Result<Vec<String>, TrainError> {
         let of_a_run = |name: &String| {
-            ["metrics.jsonl", "adapter", "model"].contains(&name.as_str()) || name.starts_with(CHECKPOINT)
+            ["metrics.jsonl", "reference_logprobs.safetensors", "adapter", "model"].contains(&name.as_str())
+                || name.starts_with(CHECKPOINT)
         };
         Ok(self.names()?.into_iter().filter(of_a_run).collect())
     }

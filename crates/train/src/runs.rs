@@ -6,6 +6,7 @@ use toolsmith_chat::batch::{self, LayoutOptions, TokenRun};
 use toolsmith_kernels::{Segment, TokenTree};
 use toolsmith_model::{ModelError, Target, TokenBatch};
 
+use crate::preference::Computed;
 use crate::{RunOptions, Sample, TrainError};
 
 /// The batches of some samples, and how many supervised tokens they have together.
@@ -19,16 +20,19 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    pub(crate) fn computed_tokens(&self) -> usize {
-        self.batches.iter().map(|batch| batch.input_ids.len()).sum()
+    /// What a pass over them gave, by the sum of its weighted losses.
+    pub(crate) fn computed(&self, sum: f64) -> Computed {
+        Computed {
+            loss: sum / self.weight,
+            rewards: None,
+            trained_tokens: self.targets,
+            computed_tokens: self.batches.iter().map(|batch| batch.input_ids.len()).sum(),
+        }
     }
 }
 
 pub(crate) fn lay_out(samples: &[&Sample], options: &RunOptions) -> Result<Runs, TrainError> {
-    let layout = LayoutOptions {
-        share_prefixes: options.share_prefixes,
-        ..LayoutOptions::new(options.max_tokens_per_run)
-    };
+    let layout = layout_options(options);
     let tokens: Vec<&batch::Sample> = samples.iter().map(|sample| sample.tokens()).collect();
     let runs = batch::lay_out(&tokens, &layout).map_err(|source| {
         let name = match source {
@@ -45,7 +49,11 @@ pub(crate) fn lay_out(samples: &[&Sample], options: &RunOptions) -> Result<Runs,
     Ok(Runs { batches, weights, targets, weight })
 }
 
-/// Refuses a sample that fits in no run.
+pub(crate) fn layout_options(options: &RunOptions) -> LayoutOptions {
+    LayoutOptions { share_prefixes: options.share_prefixes, ..LayoutOptions::new(options.max_tokens_per_run) }
+}
+
+/// Refuses a sample that fits in no run. (Of pairs, [`crate::pairs::check_length`] does.)
 pub(crate) fn check_length(sample: &Sample, options: &RunOptions) -> Result<(), TrainError> {
     let (tokens, max_tokens) = (sample.tokens().needed_ids().len(), options.max_tokens_per_run);
     if tokens <= max_tokens {
@@ -55,7 +63,7 @@ pub(crate) fn check_length(sample: &Sample, options: &RunOptions) -> Result<(), 
     Err(TrainError::Sample { name: sample.name().to_owned(), source })
 }
 
-fn token_batch(run: TokenRun) -> Result<TokenBatch, TrainError> {
+pub(crate) fn token_batch(run: TokenRun) -> Result<TokenBatch, TrainError> {
     let segment = |&batch::Segment { start, len, parent }: &batch::Segment| Segment { start, len, parent };
     let tree = TokenTree::new(run.segments.iter().map(segment).collect())
         .map_err(|error| ModelError::Batch(error.to_string()))?;

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::objective::Objective;
 use crate::optimizer::AdamWOptions;
 use crate::schedule::{ScheduleKind, ScheduleOptions, Warmup};
 
@@ -19,11 +20,13 @@ pub enum Length {
 /// The loop's own values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunOptions {
+    /// What is minimised.
+    pub objective: Objective,
     /// Height and shape of the learning rate.
     pub schedule: ScheduleOptions,
     /// How long.
     pub length: Length,
-    /// Samples of one optimizer step.
+    /// Samples (or pairs) of one optimizer step.
     pub batch_size: usize,
     /// Most tokens computed at once; a step that needs more is divided, with the same gradients.
     pub max_tokens_per_run: usize,
@@ -49,6 +52,7 @@ impl Default for RunOptions {
     /// The defaults of docs/training.md, for LoRA.
     fn default() -> Self {
         Self {
+            objective: Objective::default(),
             schedule: ScheduleOptions {
                 learning_rate: 2e-4,
                 kind: ScheduleKind::Cosine,
@@ -104,6 +108,7 @@ impl RunOptions {
             ("max_grad_norm", json!(self.max_grad_norm)),
             ("seed", json!(self.seed)),
         ];
-        entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+        let objective = self.objective.settings().map(|settings| ("objective", settings));
+        entries.into_iter().chain(objective).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }

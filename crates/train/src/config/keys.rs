@@ -16,9 +16,10 @@ use super::TrainConfig;
 use super::document::Entry;
 use super::group::{Group, Range};
 use super::issue::{Issue, Place};
-use crate::{AdamWOptions, Length, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
+use super::objective_keys;
+use crate::{AdamWOptions, Length, Objective, RunOptions, ScheduleKind, ScheduleOptions, Warmup};
 
-const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
+pub(super) const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
 const NOT_NEGATIVE: Range = Range { expected: "a number, 0 or above", holds: |x| x >= 0.0 };
 const FRACTION: Range =
     Range { expected: "a number from 0 up to but not including 1", holds: |x| (0.0..1.0).contains(&x) };
@@ -44,6 +45,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("lora_dropout", "set it inside lora"),
     ("lora_target", "set target_modules inside lora"),
     ("target_modules", "set it inside lora"),
+    ("stage", "did you mean objective?"),
+    ("pref_loss", "did you mean objective?"),
+    ("pref_beta", "set beta inside dpo or orpo"),
+    ("beta", "set it inside dpo or orpo"),
+    ("label_smoothing", "set it inside dpo"),
+    ("loss_type", "set it inside dpo"),
     ("resume_from_checkpoint", "resume on the command line with --resume"),
     ("bf16", "this trains in float32; save_dtype chooses the type of the saved weights"),
     ("fp16", "this trains in float32; save_dtype chooses the type of the saved weights"),
@@ -72,6 +79,9 @@ pub const KEYS: &[&str] = &[
     "train_on_prompt",
     "skip_bad",
     "output_dir",
+    "objective",
+    "dpo",
+    "orpo",
     "method",
     "lora",
     "save_dtype",
@@ -98,6 +108,10 @@ pub const KEYS: &[&str] = &[
     "lora.lora_alpha",
     "lora.lora_dropout",
     "lora.target_modules",
+    "dpo.beta",
+    "dpo.label_smoothing",
+    "dpo.loss_type",
+    "orpo.beta",
     "loss_weights.name",
     "loss_weights.argument_key",
     "loss_weights.argument_value",
@@ -136,6 +150,16 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
 
+    let objective = objective_keys::read(&mut top);
+    if objective.compares_answers() {
+        let with = objective.as_str();
+        for (key, is_set) in [("compat", compat.is_some()), ("loss_weights", loss_weights.is_some())] {
+            if is_set {
+                let message = format_args!("it is of objective: sft and means nothing with {with}; drop it");
+                top.refuse(key, &Place::Absent, message);
+            }
+        }
+    }
     let method = top.choice("method", Method::Lora, &[("lora", Method::Lora), ("full", Method::Full)]);
     let lora = top.inner("lora");
     let method = match method {
@@ -157,8 +181,13 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     }
     let dtypes = [("float32", WeightType::F32), ("bfloat16", WeightType::Bf16), ("float16", WeightType::F16)];
     let save_dtype = top.choice("save_dtype", WeightType::F32, &dtypes);
-    let default_rate = if matches!(method, TrainMethod::Full) { 5e-5 } else { 2e-4 };
-    let run = read_run(&mut top, default_rate);
+    let default_rate = match (objective.compares_answers(), &method) {
+        (false, TrainMethod::Lora(_)) => 2e-4,
+        (false, TrainMethod::Full) => 5e-5,
+        (true, TrainMethod::Lora(_)) => 5e-6,
+        (true, TrainMethod::Full) => 1e-6,
+    };
+    let run = RunOptions { objective, ..read_run(&mut top, default_rate) };
     if max_length.is_some_and(|tokens| tokens > run.max_tokens_per_run) {
         let message = format_args!(
             "longer than max_tokens_per_run ({}), so a sample of that length fits in no run; \
@@ -255,6 +284,7 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
     let epochs = top.number("num_train_epochs", 3.0, &POSITIVE);
     let length = top.count("max_steps", 1, " of steps").map_or(Length::Epochs(epochs), Length::Steps);
     RunOptions {
+        objective: Objective::Sft,
         schedule,
         length,
         batch_size: top.count("batch_size", 1, " of conversations").map_or(16, to_usize),

@@ -8,6 +8,7 @@ mod document;
 mod group;
 mod issue;
 mod keys;
+mod objective_keys;
 
 use std::path::PathBuf;
 
