@@ -236,6 +236,6 @@ fn a_pair_that_fits_in_no_run_is_named_before_the_first_step() {
     let dir = parent.path().join("run");
     let small = RunOptions { max_tokens_per_run: 28, ..over(dpo(), 1) };
     let text = Trainer::start(job(&dir, lora(0.0), pairs(5), small)).err().unwrap().to_string();
-    assert!(text.starts_with("pairs.jsonl:3: it needs 29 tokens, but a run holds at most 28"), "{text}");
+    assert!(text.starts_with("pairs.jsonl:2: it needs 29 tokens, but a run holds at most 28"), "{text}");
     assert!(!dir.exists());
 }
