@@ -165,10 +165,11 @@ impl SampleMaker<'_> {
         warnings: &mut Vec<Finding>,
     ) -> Result<Preference, Vec<Finding>> {
         let limit = self.options.max_length.unwrap_or(usize::MAX);
-        let Preference { tools, prompt, chosen, rejected } = preference;
+        let Preference { tools, chosen, rejected, .. } = preference;
         let asks = |answer: &[Message]| answer.iter().any(|message| message.role == Role::User);
         // Both answers behind the prompt, so that whatever one of them needs stays.
-        let messages = [prompt.as_slice(), chosen, rejected].concat();
+        let [first, _] = self.conversations(preference);
+        let messages = [first.messages.as_slice(), rejected].concat();
         let all = Conversation { tools: tools.clone(), messages };
         let apart = |all: &Conversation| {
             let answers = all.messages.len() - chosen.len() - rejected.len();

@@ -147,3 +147,103 @@ impl Comparison<'_> {
         Ok(sums)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use toolsmith_kernels::ReferenceDevice;
+    use toolsmith_model::{Decoder, DecoderConfig, TrainMethod};
+
+    use super::*;
+    use crate::{DpoLoss, DpoOptions, OrpoOptions};
+
+    /// Three pairs over one prompt of 18 tokens; the second's prompt goes on.
+    fn pairs() -> Vec<Sample> {
+        let prompt: Vec<u32> = (0..18).map(|i| i * 3 % 11).collect();
+        let answer = |more: &[u32], own: &[u32]| {
+            let ids = [&prompt, more, own].concat();
+            let labels = (0..)
+                .zip(&ids)
+                .map(|(at, &id)| if at < ids.len() - own.len() { -100 } else { id.cast_signed() });
+            let labels = labels.collect();
+            batch::Sample::new(ids, labels).unwrap()
+        };
+        let pair = |name: &str, more: &[u32], chosen: &[u32], rejected: &[u32]| {
+            Sample::pair(name, answer(more, chosen), answer(more, rejected)).unwrap()
+        };
+        vec![
+            pair("a", &[], &[1, 2, 3], &[4]),
+            pair("b", &[9, 9], &[5, 6], &[7, 8, 1]),
+            pair("c", &[], &[1, 2], &[10, 3]),
+        ]
+    }
+
+    #[test]
+    fn pairs_stay_whole_however_small_the_runs() {
+        let pairs = pairs();
+        let pairs: Vec<&Sample> = pairs.iter().collect();
+        let grouped = |max_tokens_per_run| {
+            group(&pairs, &RunOptions { max_tokens_per_run, ..RunOptions::default() }).unwrap()
+        };
+        assert_eq!(grouped(100), [[2, 0, 1]]);
+        assert_eq!(grouped(25), [[2, 0].as_slice(), &[1]]);
+        let runs = lay_out(&pairs, &RunOptions { max_tokens_per_run: 25, ..RunOptions::default() }).unwrap();
+        for run in runs {
+            let found = run.answers(&vec![-1.0; run.batch.targets.len()]);
+            for (&index, Answers { chosen, rejected }) in run.pairs.iter().zip(found) {
+                let expected: Vec<usize> =
+                    pairs[index].answers().map(batch::Sample::trained_tokens).collect();
+                assert_eq!([chosen.tokens, rejected.tokens], expected[..]);
+                assert_eq!([chosen.mean(), rejected.mean()], [-1.0, -1.0]);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_a_model_are_the_slopes_of_the_loss() {
+        let config = json!({
+            "model_type": "qwen2", "vocab_size": 11, "hidden_size": 8, "intermediate_size": 10, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-3, "initializer_range": 0.5,
+            "tie_word_embeddings": true,
+        });
+        let ipo = DpoOptions { loss_type: DpoLoss::Ipo, ..DpoOptions::default() };
+        let (dpo, orpo) = (Objective::Dpo(DpoOptions::default()), Objective::Orpo(OrpoOptions::default()));
+        for objective in [dpo, Objective::Dpo(ipo), orpo] {
+            let decoder =
+                Decoder::random(DecoderConfig::from_json(&config).unwrap(), 3, ReferenceDevice::new());
+            let mut model = TrainableModel::new(decoder, TrainMethod::Full, 4).unwrap();
+            let pairs = pairs();
+            let options = RunOptions { max_tokens_per_run: 25, ..RunOptions::default() };
+            let runs = lay_out(&pairs.iter().collect::<Vec<_>>(), &options).unwrap();
+            let before = Answers {
+                chosen: Answer { logprob: -6.0, tokens: 3 },
+                rejected: Answer { logprob: -5.0, tokens: 2 },
+            };
+            let comparison = Comparison { objective, reference: vec![&before; 3] };
+            let (loss, _) = comparison.forward_backward(&mut model, &runs).unwrap().means();
+            let measured = comparison.measure(&mut model, &runs).unwrap().means().0;
+            assert!((loss - measured).abs() < 1e-6, "{loss} is not {measured}");
+            let gradients: Vec<Vec<f64>> =
+                model.parameters_mut().into_iter().map(|parameter| parameter.grad.values.clone()).collect();
+            // Log-probabilities come as f32, so the step is long and the comparison coarse.
+            const STEP: f64 = 1e-3;
+            for (which, gradient) in gradients.iter().enumerate() {
+                let scale = gradient.iter().fold(0.1_f64, |most, value| most.max(value.abs()));
+                for at in (0..gradient.len()).step_by(5) {
+                    let mut moved = |by: f64| {
+                        model.parameters_mut()[which].value.values[at] += by;
+                        let loss = comparison.measure(&mut model, &runs).unwrap().means().0;
+                        model.parameters_mut()[which].value.values[at] -= by;
+                        loss
+                    };
+                    let expected = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
+                    let found = gradient[at];
+                    assert!(
+                        (found - expected).abs() <= 1e-2 * scale,
+                        "{objective:?}: tensor {which}[{at}]: {found} is not {expected}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,13 +1,14 @@
 //! Samples to the model's batches.
 //!
-//! In: samples. Out: [`TokenBatch`]es laid out by [`toolsmith_chat::batch`]. It does not know losses or weights.
+//! In: samples. Out: [`TokenBatch`]es laid out by [`toolsmith_chat::batch`], and the mean loss over their tokens. It does
+//! not know pairs.
 
 use toolsmith_chat::batch::{self, LayoutOptions, TokenRun};
-use toolsmith_kernels::{Segment, TokenTree};
-use toolsmith_model::{ModelError, Target, TokenBatch};
+use toolsmith_kernels::{Device, Segment, TokenTree};
+use toolsmith_model::{ModelError, Target, TokenBatch, TokenWeights, TrainableModel};
 
 use crate::preference::Computed;
-use crate::{RunOptions, Sample, TrainError};
+use crate::{RunOptions, Sample, TrainError, objective};
 
 /// The batches of some samples, and how many supervised tokens they have together.
 pub(crate) struct Runs {
@@ -20,8 +21,36 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// What a pass over them gave, by the sum of its weighted losses.
-    pub(crate) fn computed(&self, sum: f64) -> Computed {
+    /// Adds the gradients of the mean loss over all supervised tokens.
+    pub(crate) fn forward_backward<D: Device>(
+        &self,
+        model: &mut TrainableModel<D>,
+    ) -> Result<Computed, TrainError> {
+        let mut sum = 0.0;
+        for (batch, weights) in self.batches.iter().zip(&self.weights) {
+            let scaled = objective::weighted_mean(weights, self.weight);
+            let logprobs = model.forward_backward(batch, TokenWeights::Fixed(&scaled))?;
+            sum += objective::weighted_sum(&logprobs, weights);
+        }
+        Ok(self.computed(sum))
+    }
+
+    /// The mean loss without gradients; `None` where nothing is supervised.
+    pub(crate) fn measure<D: Device>(
+        &self,
+        model: &mut TrainableModel<D>,
+    ) -> Result<Option<Computed>, TrainError> {
+        if self.targets == 0 {
+            return Ok(None);
+        }
+        let mut sum = 0.0;
+        for (batch, weights) in self.batches.iter().zip(&self.weights) {
+            sum += objective::weighted_sum(&model.logprobs(batch)?, weights);
+        }
+        Ok(Some(self.computed(sum)))
+    }
+
+    fn computed(&self, sum: f64) -> Computed {
         Computed {
             loss: sum / self.weight,
             rewards: None,

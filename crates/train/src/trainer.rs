@@ -10,9 +10,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 use toolsmith_kernels::Device;
-use toolsmith_model::{
-    Decoder, LoraConfig, TargetModules, TokenWeights, TrainMethod, TrainableModel, WeightType,
-};
+use toolsmith_model::{Decoder, LoraConfig, TargetModules, TrainMethod, TrainableModel, WeightType};
 
 use crate::checkpoint::{self, TrainerState};
 use crate::data::{DataOrder, fingerprint};
@@ -21,9 +19,7 @@ use crate::optimizer::{AdamW, clip_scale};
 use crate::preference::{Computed, Preference, check_kind};
 use crate::run_folder::RunFolder;
 use crate::runs::{self, Runs};
-use crate::{
-    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, objective, pairs,
-};
+use crate::{EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, pairs};
 
 /// Everything a run needs.
 pub struct TrainJob<D: Device> {
@@ -210,7 +206,7 @@ impl<D: Device> Trainer<D> {
         self.model.zero_grads();
         let Computed { loss, rewards, trained_tokens, computed_tokens } = match &self.preference {
             Some(preference) => preference.step(&mut self.model, &self.samples, taken, &self.options)?,
-            None => mean_gradients(&mut self.model, &runs::lay_out(&samples, &self.options)?)?,
+            None => runs::lay_out(&samples, &self.options)?.forward_backward(&mut self.model)?,
         };
 
         let mut parameters = self.model.parameters_mut();
@@ -252,7 +248,7 @@ impl<D: Device> Trainer<D> {
     ) -> Result<Option<f64>, TrainError> {
         let measured = match &self.preference {
             Some(preference) => preference.evaluate(&mut self.model)?,
-            None => mean_loss(&mut self.model, &self.eval)?,
+            None => self.eval.measure(&mut self.model)?,
         };
         let Some(Computed { loss, rewards, trained_tokens, .. }) = measured else { return Ok(None) };
         let metrics = EvalMetrics {
@@ -316,29 +312,6 @@ impl<D: Device> Trainer<D> {
         self.done_steps = state.global_step;
         Ok(())
     }
-}
-
-/// Adds the gradients of the mean loss over the supervised tokens of these runs.
-fn mean_gradients<D: Device>(model: &mut TrainableModel<D>, runs: &Runs) -> Result<Computed, TrainError> {
-    let mut sum = 0.0;
-    for (batch, weights) in runs.batches.iter().zip(&runs.weights) {
-        let scaled = objective::weighted_mean(weights, runs.weight);
-        let logprobs = model.forward_backward(batch, TokenWeights::Fixed(&scaled))?;
-        sum += objective::weighted_sum(&logprobs, weights);
-    }
-    Ok(runs.computed(sum))
-}
-
-/// The mean loss over the supervised tokens of these runs; `None` where there are none.
-fn mean_loss<D: Device>(model: &mut TrainableModel<D>, runs: &Runs) -> Result<Option<Computed>, TrainError> {
-    if runs.targets == 0 {
-        return Ok(None);
-    }
-    let mut sum = 0.0;
-    for (batch, weights) in runs.batches.iter().zip(&runs.weights) {
-        sum += objective::weighted_sum(&model.logprobs(batch)?, weights);
-    }
-    Ok(Some(runs.computed(sum)))
 }
 
 fn save_model<D: Device>(
