@@ -13,7 +13,7 @@ use toolsmith_chat::data::convert::RawFormat;
 use toolsmith_chat::template::TemplateName;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::WeightType;
-use toolsmith_prepare::{RecordFormat, SampleOptions};
+use toolsmith_prepare::{Answers, RecordFormat, SampleOptions};
 
 use crate::compat::{self, CompatArgs};
 
@@ -112,6 +112,7 @@ impl SampleArgs {
             train_on: self.train_on,
             part_weights: self.loss_weights,
             ignored: self.ignore.clone(),
+            answers: Answers::default(),
         }
     }
 }

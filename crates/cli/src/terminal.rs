@@ -103,6 +103,11 @@ pub(crate) fn step_bar(total: u64) -> ProgressBar {
     bar(total, "step {pos}/{len} [{bar:24}] {msg}, {eta} left")
 }
 
+/// Progress over pairs whose answers are measured.
+pub(crate) fn pair_bar(total: u64) -> ProgressBar {
+    bar(total, "{msg}: pair {pos}/{len} [{bar:24}] {eta} left")
+}
+
 fn bar(total: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());

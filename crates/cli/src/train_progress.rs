@@ -80,7 +80,10 @@ impl<'a> TrainProgress<'a> {
     }
 
     fn step(&self, metrics: &StepMetrics) {
-        let loss = format!("loss {:.4}", metrics.loss);
+        let mut loss = format!("loss {:.4}", metrics.loss);
+        if let Some(rewards) = metrics.rewards {
+            loss += &format!(", {:.0}% right", 100.0 * rewards.accuracies);
+        }
         let speed = format!("{} tokens/s", grouped(metrics.tokens_per_second as usize));
         if let Some(bar) = &self.bar {
             bar.set_position(metrics.step);
@@ -100,6 +103,15 @@ impl<'a> TrainProgress<'a> {
 impl Observer for TrainProgress<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
+            Event::MeasuringReference { done, total } => {
+                let bar = self.bar.get_or_insert_with(|| terminal::pair_bar(total as u64));
+                bar.set_message("the starting model");
+                bar.set_position(done as u64);
+                if done == total {
+                    self.close();
+                    self.say(&format!("measured the starting model on {} pairs", grouped(total)));
+                }
+            }
             Event::Started { total_steps, done_steps, samples, untrained_samples, trained_parameters } => {
                 self.total_steps = total_steps;
                 let from = if done_steps > 0 {

@@ -57,16 +57,13 @@ fn a_prompt_is_not_trained_and_its_response_is() {
 }
 
 #[test]
-fn preferences_are_rendered_on_both_sides_and_not_yet_prepared() {
+fn preferences_are_rendered_on_both_sides() {
     let place = Place::with_model();
     place.write("p.jsonl", &jsonl(&[json!({"prompt": "Hi", "chosen": "Yes", "rejected": "No"})]));
     let lines = place.run(&["render", "p.jsonl", "--model", "model"]).lines();
     let sides: Vec<_> = lines.iter().map(|line| (&line["sample"], &line["side"])).collect();
     assert_eq!(sides, [(&json!(0), &json!("chosen")), (&json!(1), &json!("rejected"))]);
     assert!(lines[0]["text"].as_str().expect("text").ends_with("assistant\nYes<|im_end|>\n"));
-    let ran = place.run(&["prepare", "p.jsonl", "--model", "model", "-o", "p.parquet"]);
-    assert_eq!(ran.code, 3);
-    assert!(ran.stdout.contains("training on these is not there yet"), "{}", ran.stdout);
 }
 
 #[test]

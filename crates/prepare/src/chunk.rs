@@ -29,6 +29,7 @@ pub(crate) struct Finished {
     pub(crate) refused: Vec<(Place, Vec<Finding>)>,
     pub(crate) warned: Vec<(Place, Vec<Finding>)>,
     pub(crate) compared: usize,
+    pub(crate) pairs: usize,
 }
 
 /// Bytes of a record's text for each of its tokens, at least in most data: what room is made by.
@@ -48,6 +49,7 @@ pub(crate) fn finish(chunk: Chunk, selection: &Selection, work: &Work<'_>) -> Fi
         refused: Vec::new(),
         warned: Vec::new(),
         compared: 0,
+        pairs: 0,
     };
     for record in chunk.records {
         let place = record.place;
@@ -71,6 +73,7 @@ pub(crate) fn finish(chunk: Chunk, selection: &Selection, work: &Work<'_>) -> Fi
                 for sample in accepted.samples.iter().cycle().take(accepted.samples.len() * choice.times) {
                     rows.push_weighted(&sample.input_ids, &sample.labels, sample.weights.as_deref(), origin);
                 }
+                finished.pairs += usize::from(accepted.is_pair) * choice.times;
                 finished.compared += usize::from(accepted.compared);
                 if !accepted.warnings.is_empty() {
                     finished.warned.push((place, accepted.warnings));

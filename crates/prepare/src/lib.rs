@@ -17,6 +17,7 @@ mod file_records;
 mod open;
 mod outputs;
 mod packing;
+mod pair;
 mod parquet_file;
 mod parquet_records;
 mod pipeline;
@@ -42,6 +43,7 @@ pub use file_records::FileRecords;
 pub use open::{Framing, Input, open};
 pub use outputs::remove_leftovers;
 pub use packing::PackingPlan;
+pub use pair::Answers;
 pub use parquet_file::{Nameless, PreparedWriter};
 pub use pipeline::{Accepted, Chunk, Pipeline, PipelineOptions, Progress, Sample, Work, map_chunks};
 pub use prepare::{
@@ -49,7 +51,7 @@ pub use prepare::{
 };
 pub use read_prepared::{Prepared, is_parquet, is_prepared, read_prepared};
 pub use record::{Record, RecordFormat};
-pub use row_group::{RowGroup, RowGroupEncoder};
+pub use row_group::{RowGroup, RowGroupEncoder, RowKind};
 pub use rows::{IGNORE_INDEX, Origin, Row, Rows};
 pub use sample::{SampleMaker, SampleOptions};
 pub use selection::Selection;

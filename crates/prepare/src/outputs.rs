@@ -71,7 +71,8 @@ impl<'a> OutputSet<'a> {
     }
 
     fn write_waiting(&mut self) -> Result<(), PrepareError> {
-        for rows in std::mem::take(&mut self.waiting).split(self.shard_rows.unwrap_or(usize::MAX)) {
+        let portion = self.encoder.samples_in(self.shard_rows.unwrap_or(usize::MAX));
+        for rows in std::mem::take(&mut self.waiting).split(portion) {
             let group = self.encoder.encode(rows).map_err(|error| self.open.error(error))?;
             self.append(group)?;
         }

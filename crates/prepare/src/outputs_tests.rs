@@ -20,7 +20,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 /// Writes the numbers from 0 on in groups of these sizes.
 fn write(path: &Path, shard_rows: Option<usize>, sizes: &[u32]) -> Vec<PathBuf> {
-    let encoder = RowGroupEncoder::new(vec!["a".to_owned()], false).expect("an encoder");
+    let encoder = RowGroupEncoder::new(vec!["a".to_owned()], crate::RowKind::Samples).expect("an encoder");
     let facts = [("key", "k".to_owned())];
     let mut set = OutputSet::create(path, shard_rows, &encoder, &facts).expect("creates");
     let mut next = 0;
@@ -72,7 +72,7 @@ fn an_earlier_set_is_replaced_and_what_is_gone_is_said() {
 fn a_file_of_another_program_under_the_name_of_a_shard_is_in_the_way() {
     let folder = tempfile::tempdir().expect("tempdir");
     fs::write(folder.path().join("d-00000-of-00009.parquet"), "mine").expect("writes");
-    let encoder = RowGroupEncoder::new(vec![], false).expect("an encoder");
+    let encoder = RowGroupEncoder::new(vec![], crate::RowKind::Samples).expect("an encoder");
     let error =
         OutputSet::create(&folder.path().join("d.parquet"), Some(1), &encoder, &[]).err().expect("refused");
     assert!(error.to_string().contains("d-00000-of-00009.parquet: exists and is not what"), "{error}");
@@ -82,7 +82,7 @@ fn a_file_of_another_program_under_the_name_of_a_shard_is_in_the_way() {
 fn rows_that_come_in_small_portions_are_all_written() {
     let folder = tempfile::tempdir().expect("tempdir");
     let path = folder.path().join("d.parquet");
-    let encoder = RowGroupEncoder::new(vec!["a".to_owned()], false).expect("an encoder");
+    let encoder = RowGroupEncoder::new(vec!["a".to_owned()], crate::RowKind::Samples).expect("an encoder");
     let mut set = OutputSet::create(&path, None, &encoder, &[]).expect("creates");
     for number in 0..1300 {
         set.write(rows(number..number + 1)).expect("writes");
@@ -97,7 +97,7 @@ fn temporary_files_of_killed_runs_go_and_those_of_running_ones_stay() {
     let path = folder.path().join("d.parquet");
     fs::write(folder.path().join(".toolsmith-abc123.parquet.part"), "half").expect("writes");
     fs::write(folder.path().join("other.part"), "mine").expect("writes");
-    let encoder = RowGroupEncoder::new(vec![], false).expect("an encoder");
+    let encoder = RowGroupEncoder::new(vec![], crate::RowKind::Samples).expect("an encoder");
     let running = OutputSet::create(&path, None, &encoder, &[]).expect("creates");
     let removed = remove_leftovers(&path);
     assert_eq!(removed, [folder.path().join(".toolsmith-abc123.parquet.part")]);

@@ -24,7 +24,7 @@ fn rows_come_back_as_they_were_written() {
     let path = folder.path().join("data.parquet");
     let sources = vec!["a.jsonl".to_owned(), "b.json".to_owned()];
     let facts = [("template", "qwen2.5".to_owned())];
-    let encoder = RowGroupEncoder::new(sources.clone(), false).expect("an encoder");
+    let encoder = RowGroupEncoder::new(sources.clone(), crate::RowKind::Samples).expect("an encoder");
     let mut writer = PreparedWriter::create(&path, &encoder).expect("creates");
     writer.write(rows(), &encoder).expect("writes");
     writer.write(Rows::default(), &encoder).expect("writes nothing");
@@ -41,7 +41,8 @@ fn rows_come_back_as_they_were_written() {
 #[test]
 fn an_abandoned_file_leaves_nothing() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let encoder = RowGroupEncoder::new(vec!["a".into(), "b".into()], false).expect("an encoder");
+    let encoder =
+        RowGroupEncoder::new(vec!["a".into(), "b".into()], crate::RowKind::Samples).expect("an encoder");
     let create = || PreparedWriter::create(&folder.path().join("data.parquet"), &encoder).expect("creates");
     let mut writer = create();
     writer.write(rows(), &encoder).expect("writes");
@@ -57,7 +58,7 @@ fn an_abandoned_file_leaves_nothing() {
 #[test]
 fn what_must_not_be_replaced_is_not() {
     let folder = tempfile::tempdir().expect("tempdir");
-    let encoder = RowGroupEncoder::new(vec![], false).expect("an encoder");
+    let encoder = RowGroupEncoder::new(vec![], crate::RowKind::Samples).expect("an encoder");
     let error = PreparedWriter::create(folder.path(), &encoder).err().expect("refused").to_string();
     assert!(
         error.ends_with("exists and is a folder; expected a file name. Choose another output"),

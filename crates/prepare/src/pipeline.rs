@@ -66,12 +66,14 @@ pub struct Sample {
 /// What a record gave.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Accepted {
-    /// Its samples, usually one.
+    /// Its samples, usually one; of a pair, that of the chosen answer and that of the rejected one.
     pub samples: Vec<Sample>,
     /// What is odd about it without being wrong.
     pub warnings: Vec<Finding>,
     /// Whether its rendering was compared with what the model's own template prints.
     pub compared: bool,
+    /// Whether it is a pair of two answers to one prompt.
+    pub is_pair: bool,
 }
 
 /// Makes samples of one record's bytes, or says everything that is wrong with it; told the index of its source.

@@ -16,11 +16,7 @@ fn work(_: usize, bytes: &[u8], _: Place) -> Result<Accepted, Vec<Finding>> {
     thread::sleep(std::time::Duration::from_micros(u64::from(number % 13) * 5));
     let input_ids = vec![number; 1 + (number % 3) as usize];
     let labels = vec![-100; input_ids.len()];
-    Ok(Accepted {
-        samples: vec![Sample { input_ids, labels, weights: None }],
-        warnings: Vec::new(),
-        compared: false,
-    })
+    Ok(Accepted { samples: vec![Sample { input_ids, labels, weights: None }], ..Accepted::default() })
 }
 
 fn run_with(threads: usize, sources: &[PathBuf]) -> Result<(Rows, Summary), PrepareError> {

@@ -11,8 +11,8 @@ use crate::parquet_file::parquet_write_error;
 use crate::read_prepared::facts_of;
 use crate::shards::shards_of;
 use crate::{
-    Pipeline, PipelineOptions, Place, PrepareError, Progress, RecordFormat, RowGroupEncoder, Rows,
-    SampleMaker, Selection, Summary, SummaryBuilder,
+    Answers, Pipeline, PipelineOptions, Place, PrepareError, Progress, RecordFormat, RowGroupEncoder,
+    RowKind, Rows, SampleMaker, Selection, Summary, SummaryBuilder,
 };
 
 /// How preparation deals with bad records, and how it runs.
@@ -41,7 +41,7 @@ pub struct Outputs {
     pub train: PathBuf,
     /// What is kept apart to measure with, where any is.
     pub validation: Option<PathBuf>,
-    /// Most rows of a file; `None` for one file, whatever its size.
+    /// Most rows of a file (of pairs, a row is one); `None` for one file, whatever its size.
     pub shard_rows: Option<usize>,
 }
 
@@ -107,7 +107,12 @@ pub fn prepare_to_parquet(
 ) -> Result<Outcome<Written>, PrepareError> {
     let names = sources.iter().map(|source| source.display().to_string()).collect();
     let encode_error = |error| parquet_write_error(&outputs.train, error);
-    let encoder = RowGroupEncoder::new(names, maker.options.part_weights.is_some()).map_err(encode_error)?;
+    let kind = match (maker.options.answers, &maker.options.part_weights) {
+        (Answers::Pairs, _) => RowKind::Pairs,
+        (_, Some(_)) => RowKind::Weighted,
+        _ => RowKind::Samples,
+    };
+    let encoder = RowGroupEncoder::new(names, kind).map_err(encode_error)?;
     let facts: Vec<_> = facts.iter().cloned().chain([(KEY, key.to_owned())]).collect();
     let create = |path: &Path| OutputSet::create(path, outputs.shard_rows, &encoder, &facts);
     let mut train = create(&outputs.train)?;
@@ -116,7 +121,7 @@ pub fn prepare_to_parquet(
     let portion = outputs.shard_rows.unwrap_or(usize::MAX);
     let make = |Sides { train, validation }: Sides| {
         let groups: Result<Vec<_>, _> =
-            train.split(portion).into_iter().map(|rows| encoder.encode(rows)).collect();
+            train.split(encoder.samples_in(portion)).into_iter().map(|rows| encoder.encode(rows)).collect();
         Ok((groups.map_err(encode_error)?, validation))
     };
     let mut options = options.clone();

@@ -10,11 +10,12 @@ use std::path::Path;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::row_group::PAIR_PREFIXES;
 use crate::{Origin, PrepareError, Rows, damage};
 
 const READ_BATCH_ROWS: usize = 1024;
@@ -24,6 +25,8 @@ const READ_BATCH_ROWS: usize = 1024;
 pub struct Prepared {
     /// The samples; their origins' `source` refers to `sources`.
     pub rows: Rows,
+    /// Whether these are pairs: the chosen and the rejected answer by turns.
+    pub pairs: bool,
     /// The files they were made from.
     pub sources: Vec<String>,
     /// What was written about how they were made, by name without `toolsmith.`.
@@ -37,11 +40,20 @@ pub fn is_parquet(path: &Path) -> bool {
         && &head == b"PAR1"
 }
 
-/// Whether the file is Parquet that holds token ids and labels, as opposed to records that are still to be prepared.
+/// Whether the file is Parquet that holds token ids and labels, of samples or of pairs, as opposed to records that are still to be prepared.
 pub fn is_prepared(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let Ok(builder) = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)) else { return false };
-    ["input_ids", "labels"].iter().all(|name| builder.schema().column_with_name(name).is_some())
+    holds(builder.schema(), "") || is_of_pairs(builder.schema())
+}
+
+/// Whether there are columns of token ids and labels whose names begin so.
+fn holds(schema: &Schema, prefix: &str) -> bool {
+    ["input_ids", "labels"].iter().all(|name| schema.column_with_name(&format!("{prefix}{name}")).is_some())
+}
+
+fn is_of_pairs(schema: &Schema) -> bool {
+    !holds(schema, "") && PAIR_PREFIXES.iter().all(|prefix| holds(schema, prefix))
 }
 
 /// What a Parquet file says about how it was made, by name without `toolsmith.`; `None` where it cannot be read.
@@ -57,7 +69,8 @@ fn facts(metadata: &ParquetMetaData) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Reads prepared data: `input_ids` and `labels`, and origins where the file has them.
+/// Reads prepared data: `input_ids` and `labels` (of pairs: with `chosen_` and `rejected_` before these names), and origins
+/// where the file has them.
 ///
 /// Lists of 32- or 64-bit integers are understood, so that files made by other tools can be trained on too.
 pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
@@ -66,40 +79,32 @@ pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
     let damaged = |error: ParquetError| broken(error.to_string());
     let builder = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
     let facts = facts(builder.metadata());
+    let pairs = is_of_pairs(builder.schema());
+    let prefixes = if pairs { &PAIR_PREFIXES[..] } else { &[""] };
     let mut reader = damage::read(|| builder.with_batch_size(READ_BATCH_ROWS).build()).map_err(damaged)?;
     let mut rows = Rows::default();
     let mut sources = Vec::new();
     while let Some(batch) = damage::read(|| Ok(reader.next().transpose()?)).map_err(damaged)? {
-        append_batch(&batch, &mut rows, &mut sources).map_err(broken)?;
+        append_batch(&batch, prefixes, &mut rows, &mut sources).map_err(broken)?;
     }
-    Ok(Prepared { rows, sources, facts })
+    Ok(Prepared { rows, pairs, sources, facts })
 }
 
-fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>) -> Result<(), String> {
-    let column = |name: &str| {
-        let columns = batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
-        let missing = || format!("no column {name:?} among its columns {columns:?}");
-        batch.column_by_name(name).ok_or_else(missing)
-    };
-    let (input_ids, labels) = (column("input_ids")?, column("labels")?);
-    let weights = batch.column_by_name("loss_weights");
+fn append_batch(
+    batch: &RecordBatch,
+    prefixes: &[&str],
+    rows: &mut Rows,
+    sources: &mut Vec<String>,
+) -> Result<(), String> {
+    let samples: Vec<_> =
+        prefixes.iter().map(|prefix| SampleColumns::of(batch, prefix)).collect::<Result<_, _>>()?;
     let names = batch.column_by_name("source").and_then(|array| array.as_string_opt::<i32>());
     let number = |name: &str, row: usize| {
         let array = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
         usize::try_from(array.value(row)).ok()
     };
     for row in 0..batch.num_rows() {
-        let position = rows.len();
-        let ids =
-            list_values(input_ids, row).map_err(|found| format!("row {position}: input_ids: {found}"))?;
-        let labels = list_values(labels, row).map_err(|found| format!("row {position}: labels: {found}"))?;
-        if ids.len() != labels.len() {
-            return Err(format!("row {position}: {} input_ids but {} labels", ids.len(), labels.len()));
-        }
-        let unsigned = |&id: &i32| u32::try_from(id).map_err(|_| id);
-        let ids = ids.iter().map(unsigned).collect::<Result<Vec<u32>, i32>>();
-        let ids =
-            ids.map_err(|id| format!("row {position}: input_ids holds {id}; a token id is never negative"))?;
+        let position = rows.len() / prefixes.len();
         let name = names.map_or("", |names| names.value(row));
         let source = sources.iter().rposition(|known| known == name).unwrap_or_else(|| {
             sources.push(name.to_owned());
@@ -107,18 +112,57 @@ fn append_batch(batch: &RecordBatch, rows: &mut Rows, sources: &mut Vec<String>)
         });
         let index = number("index", row).unwrap_or(position);
         let origin = Origin { source, index, line: number("line", row).unwrap_or(0) };
-        let weights = weights.map(|column| weight_values(column, row)).transpose();
-        let weights = weights.map_err(|found| format!("row {position}: loss_weights: {found}"))?;
-        if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != ids.len()) {
-            return Err(format!(
-                "row {position}: {} input_ids but {} loss_weights",
-                ids.len(),
-                weights.len()
-            ));
+        for columns in &samples {
+            let (ids, labels, weights) =
+                columns.values(row).map_err(|found| format!("row {position}: {found}"))?;
+            rows.push_weighted(&ids, &labels, weights.as_deref(), origin);
         }
-        rows.push_weighted(&ids, &labels, weights.as_deref(), origin);
     }
     Ok(())
+}
+
+/// The columns of one sample of each row.
+struct SampleColumns<'a> {
+    prefix: &'a str,
+    input_ids: &'a ArrayRef,
+    labels: &'a ArrayRef,
+    weights: Option<&'a ArrayRef>,
+}
+
+impl<'a> SampleColumns<'a> {
+    fn of(batch: &'a RecordBatch, prefix: &'a str) -> Result<Self, String> {
+        let column = |name: &str| {
+            let name = format!("{prefix}{name}");
+            let schema = batch.schema();
+            let columns = schema.fields().iter().map(|field| field.name()).collect::<Vec<_>>();
+            batch
+                .column_by_name(&name)
+                .ok_or_else(|| format!("no column {name:?} among its columns {columns:?}"))
+        };
+        let weights = batch.column_by_name("loss_weights").filter(|_| prefix.is_empty());
+        Ok(Self { prefix, input_ids: column("input_ids")?, labels: column("labels")?, weights })
+    }
+
+    /// One row's ids, labels and weights, which fit each other.
+    #[allow(clippy::type_complexity, reason = "three columns of one row, taken apart at once")]
+    fn values(&self, row: usize) -> Result<(Vec<u32>, Vec<i32>, Option<Vec<f32>>), String> {
+        let prefix = self.prefix;
+        let ids = list_values(self.input_ids, row).map_err(|found| format!("{prefix}input_ids: {found}"))?;
+        let labels = list_values(self.labels, row).map_err(|found| format!("{prefix}labels: {found}"))?;
+        if ids.len() != labels.len() {
+            let (ids, labels) = (ids.len(), labels.len());
+            return Err(format!("{ids} {prefix}input_ids but {labels} {prefix}labels"));
+        }
+        let unsigned = |&id: &i32| u32::try_from(id).map_err(|_| id);
+        let ids = ids.iter().map(unsigned).collect::<Result<Vec<u32>, i32>>();
+        let ids = ids.map_err(|id| format!("{prefix}input_ids holds {id}; a token id is never negative"))?;
+        let weights = self.weights.map(|column| weight_values(column, row)).transpose();
+        let weights = weights.map_err(|found| format!("loss_weights: {found}"))?;
+        if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != ids.len()) {
+            return Err(format!("{} input_ids but {} loss_weights", ids.len(), weights.len()));
+        }
+        Ok((ids, labels, weights))
+    }
 }
 
 /// One row of a column of lists, without nulls.

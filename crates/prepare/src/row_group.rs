@@ -24,11 +24,35 @@ const VALUES_AT_ONCE: usize = 1 << 14;
 /// Bytes of a page before compression: so many stay near the processor until they are compressed.
 const PAGE_BYTES: usize = 1 << 18;
 
+/// What a row holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowKind {
+    /// A sample: `input_ids` and `labels`.
+    Samples,
+    /// A sample, and `loss_weights` beside its labels.
+    Weighted,
+    /// A pair: `chosen_input_ids` and `chosen_labels`, `rejected_input_ids` and `rejected_labels`.
+    Pairs,
+}
+
+impl RowKind {
+    /// What stands before the names of the columns of each sample in a row.
+    fn prefixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Samples | Self::Weighted => &[""],
+            Self::Pairs => &PAIR_PREFIXES,
+        }
+    }
+}
+
+/// What stands before the names of the columns of the two samples of a pair.
+pub(crate) const PAIR_PREFIXES: [&str; 2] = ["chosen_", "rejected_"];
+
 /// Encodes rows; cheap to share between threads.
 pub struct RowGroupEncoder {
     sources: Vec<String>,
     schema: Arc<Schema>,
-    weighted: bool,
+    kind: RowKind,
     factory: ArrowRowGroupWriterFactory,
 }
 
@@ -41,17 +65,21 @@ pub struct RowGroup {
 }
 
 impl RowGroupEncoder {
-    /// `sources` are the names that the rows' origins refer to. With `weighted`, there is a column `loss_weights` beside
-    /// `labels`.
-    pub fn new(sources: Vec<String>, weighted: bool) -> Result<Self> {
-        let schema = Arc::new(schema(weighted));
+    /// `sources` are the names that the rows' origins refer to.
+    pub fn new(sources: Vec<String>, kind: RowKind) -> Result<Self> {
+        let schema = Arc::new(schema(kind));
         let (_, factory) = begin(&schema, io::sink())?;
-        Ok(Self { sources, schema, weighted, factory })
+        Ok(Self { sources, schema, kind, factory })
     }
 
-    /// Encodes rows.
+    /// How many samples so many rows of a file hold.
+    pub(crate) fn samples_in(&self, rows: usize) -> usize {
+        rows.saturating_mul(self.kind.prefixes().len())
+    }
+
+    /// Encodes rows; of pairs, the chosen and the rejected answers by turns.
     pub fn encode(&self, rows: Rows) -> Result<RowGroup> {
-        let count = rows.len();
+        let count = rows.len() / self.kind.prefixes().len();
         let arrays = self.arrays(rows)?;
         let mut columns = Vec::with_capacity(arrays.len());
         let writers = self.factory.create_column_writers(0)?;
@@ -70,36 +98,51 @@ impl RowGroupEncoder {
     }
 
     fn arrays(&self, rows: Rows) -> Result<Vec<ArrayRef>, ArrowError> {
-        let columns = rows.into_columns();
-        let starts = std::iter::once(0).chain(columns.ends.iter().copied());
-        let lengths: Vec<usize> = columns.ends.iter().zip(starts).map(|(end, start)| end - start).collect();
-        let count = columns.labels.len();
-        let list = |kind: DataType, values: ArrayRef| -> Result<ArrayRef, ArrowError> {
-            let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
-            Ok(Arc::new(ListArray::try_new(Arc::new(item(kind)), offsets, values, None)?))
+        let samples = match self.kind {
+            RowKind::Samples | RowKind::Weighted => vec![rows],
+            RowKind::Pairs => rows.apart().into(),
         };
-        let integers = |values: Buffer| {
-            let values = ScalarBuffer::new(values, 0, count);
-            list(DataType::Int32, Arc::new(Int32Array::new(values, None)))
-        };
+        let mut arrays = Vec::new();
+        let mut origins = Vec::new();
+        let mut weights = Vec::new();
+        for rows in samples {
+            let columns = rows.into_columns();
+            let starts = std::iter::once(0).chain(columns.ends.iter().copied());
+            let lengths: Vec<usize> =
+                columns.ends.iter().zip(starts).map(|(end, start)| end - start).collect();
+            let count = columns.labels.len();
+            let list = |kind: DataType, values: ArrayRef| -> Result<ArrayRef, ArrowError> {
+                let offsets = OffsetBuffer::from_lengths(lengths.iter().copied());
+                Ok(Arc::new(ListArray::try_new(Arc::new(item(kind)), offsets, values, None)?))
+            };
+            let integers = |values: Buffer| {
+                let values = ScalarBuffer::new(values, 0, count);
+                list(DataType::Int32, Arc::new(Int32Array::new(values, None)))
+            };
+            arrays.push(integers(Buffer::from_vec(columns.input_ids))?);
+            arrays.push(integers(Buffer::from_vec(columns.labels))?);
+            if self.kind == RowKind::Weighted {
+                let values = columns.weights.unwrap_or_else(|| vec![1.0; count]);
+                weights.push(list(DataType::Float32, Arc::new(Float32Array::from(values)))?);
+            }
+            origins = columns.origins;
+        }
+        arrays.extend(self.origins(&origins));
+        arrays.extend(weights);
+        Ok(arrays)
+    }
+
+    fn origins(&self, origins: &[Origin]) -> [ArrayRef; 3] {
         let number = |value: fn(&Origin) -> usize| -> ArrayRef {
-            let values =
-                columns.origins.iter().map(|origin| i64::try_from(value(origin)).unwrap_or(i64::MAX));
+            let values = origins.iter().map(|origin| i64::try_from(value(origin)).unwrap_or(i64::MAX));
             Arc::new(values.collect::<Int64Array>())
         };
         let source = |origin: &Origin| self.sources.get(origin.source).map(String::as_str);
-        let mut arrays = vec![
-            integers(Buffer::from_vec(columns.input_ids))?,
-            integers(Buffer::from_vec(columns.labels))?,
-            Arc::new(columns.origins.iter().map(source).collect::<StringArray>()) as ArrayRef,
+        [
+            Arc::new(origins.iter().map(source).collect::<StringArray>()),
             number(|origin| origin.index),
             number(|origin| origin.line),
-        ];
-        if self.weighted {
-            let weights = columns.weights.unwrap_or_else(|| vec![1.0; count]);
-            arrays.push(list(DataType::Float32, Arc::new(Float32Array::from(weights)))?);
-        }
-        Ok(arrays)
+        ]
     }
 }
 
@@ -118,9 +161,11 @@ fn properties() -> WriterProperties {
         .set_data_page_size_limit(PAGE_BYTES)
         .set_created_by(format!("toolsmith {}", env!("CARGO_PKG_VERSION")));
     // Looking up each of millions of ids costs more than compressing them as they are.
-    for ids in ["input_ids", "labels", "loss_weights"] {
-        let path = ColumnPath::new(vec![ids.to_owned(), "list".to_owned(), "item".to_owned()]);
-        properties = properties.set_column_dictionary_enabled(path, false);
+    for prefix in RowKind::Samples.prefixes().iter().chain(&PAIR_PREFIXES) {
+        for ids in ["input_ids", "labels", "loss_weights"] {
+            let path = ColumnPath::new(vec![format!("{prefix}{ids}"), "list".to_owned(), "item".to_owned()]);
+            properties = properties.set_column_dictionary_enabled(path, false);
+        }
     }
     properties.build()
 }
@@ -129,16 +174,20 @@ fn item(kind: DataType) -> Field {
     Field::new("item", kind, false)
 }
 
-fn schema(weighted: bool) -> Schema {
+fn schema(kind: RowKind) -> Schema {
     let list = |kind| DataType::List(Arc::new(item(kind)));
-    let mut fields = vec![
-        Field::new("input_ids", list(DataType::Int32), false),
-        Field::new("labels", list(DataType::Int32), false),
+    let mut fields = Vec::new();
+    for prefix in kind.prefixes() {
+        for ids in ["input_ids", "labels"] {
+            fields.push(Field::new(format!("{prefix}{ids}"), list(DataType::Int32), false));
+        }
+    }
+    fields.extend([
         Field::new("source", DataType::Utf8, false),
         Field::new("index", DataType::Int64, false),
         Field::new("line", DataType::Int64, false),
-    ];
-    if weighted {
+    ]);
+    if kind == RowKind::Weighted {
         fields.push(Field::new("loss_weights", list(DataType::Float32), false));
     }
     Schema::new(fields)

@@ -131,6 +131,22 @@ impl Rows {
         self.push_weighted(row.input_ids, row.labels, row.weights, row.origin);
     }
 
+    /// The samples two by two: the chosen and the rejected answer of each pair.
+    pub fn pairs(&self) -> impl Iterator<Item = (Row<'_>, Row<'_>)> {
+        (0..self.len()).step_by(2).filter_map(|index| Some((self.get(index)?, self.get(index + 1)?)))
+    }
+
+    /// The chosen answers of pairs, and the rejected ones.
+    pub(crate) fn apart(&self) -> [Rows; 2] {
+        let half = || Rows::with_capacity(self.len().div_ceil(2), self.tokens().div_ceil(2));
+        let [mut chosen, mut rejected] = [half(), half()];
+        for (one, other) in self.pairs() {
+            chosen.push_row(&one);
+            rejected.push_row(&other);
+        }
+        [chosen, rejected]
+    }
+
     /// Number of samples.
     pub fn len(&self) -> usize {
         self.ends.len()

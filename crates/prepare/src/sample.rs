@@ -17,7 +17,7 @@ use toolsmith_chat::tokens::{ChatTokenizer, PartWeights, TokenizerError};
 
 use crate::compat;
 use crate::record::{self, Record};
-use crate::{Accepted, IGNORE_INDEX, Place, RecordFormat, Sample};
+use crate::{Accepted, Answers, IGNORE_INDEX, Place, RecordFormat, Sample};
 
 /// Records whose rendering is compared with the model's own template: so many first ones, then one in so many.
 const COMPARED_FIRST: usize = 100;
@@ -56,6 +56,8 @@ pub struct SampleOptions {
     pub part_weights: Option<PartWeights>,
     /// Rules that are left out: what they find is neither told nor refused, where samples can be made all the same.
     pub ignored: Vec<Code>,
+    /// Whether the records hold one answer to learn or two to compare.
+    pub answers: Answers,
 }
 
 impl SampleMaker<'_> {
@@ -96,7 +98,7 @@ impl SampleMaker<'_> {
         }
     }
 
-    fn has_error(&self, findings: &[Finding]) -> bool {
+    pub(crate) fn has_error(&self, findings: &[Finding]) -> bool {
         let counts = |finding: &Finding| {
             finding.level == Level::Error && !self.options.ignored.contains(&finding.code)
         };
@@ -134,11 +136,15 @@ impl SampleMaker<'_> {
 
     /// The samples of a record that was read already, whatever `compat` says.
     pub fn samples_of_record(&self, record: Record, place: Place) -> Result<Accepted, Vec<Finding>> {
+        let compares = matches!(record, Record::Preference(_));
+        if let Some(unwanted) = self.options.answers.refuse(compares) {
+            return Err(vec![unwanted]);
+        }
         let made = match record {
             Record::Conversation(conversation) => self.conversation(conversation, place),
             Record::Text(text) => self.text(&text),
             Record::InputOutput(pair) => self.input_output(&pair),
-            Record::Preference(_) => Err(vec![not_trained_yet()]),
+            Record::Preference(preference) => self.preference(&preference, place),
         };
         self.told(made)
     }
@@ -179,7 +185,7 @@ impl SampleMaker<'_> {
         Ok(accepted)
     }
 
-    fn encode(&self, rendered: &Rendered) -> Result<(Sample, Vec<Finding>), Vec<Finding>> {
+    pub(crate) fn encode(&self, rendered: &Rendered) -> Result<(Sample, Vec<Finding>), Vec<Finding>> {
         let encoded = match &self.options.part_weights {
             None => self.tokenizer.encode(rendered).map(|encoded| (encoded, None)),
             Some(weights) => self
@@ -192,7 +198,7 @@ impl SampleMaker<'_> {
         Ok((Sample { input_ids: encoded.input_ids, labels: encoded.labels, weights }, findings))
     }
 
-    fn is_too_long(&self, sample: &Sample) -> bool {
+    pub(crate) fn is_too_long(&self, sample: &Sample) -> bool {
         self.options.max_length.is_some_and(|limit| sample.input_ids.len() > limit)
     }
 
@@ -222,7 +228,11 @@ impl SampleMaker<'_> {
     }
 
     /// Cuts what is still too long, or refuses it; says whether it was cut.
-    fn cut_right(&self, sample: &mut Sample, warnings: &mut Vec<Finding>) -> Result<bool, Vec<Finding>> {
+    pub(crate) fn cut_right(
+        &self,
+        sample: &mut Sample,
+        warnings: &mut Vec<Finding>,
+    ) -> Result<bool, Vec<Finding>> {
         let tokens = sample.input_ids.len();
         let Some(limit) = self.options.max_length.filter(|limit| tokens > *limit) else {
             return Ok(false);
@@ -273,12 +283,12 @@ impl SampleMaker<'_> {
     fn whole(&self, mut sample: Sample) -> Result<Accepted, Vec<Finding>> {
         let mut warnings = Vec::new();
         self.cut_right(&mut sample, &mut warnings)?;
-        Ok(Accepted { samples: vec![sample], warnings, compared: false })
+        Ok(Accepted { samples: vec![sample], warnings, ..Accepted::default() })
     }
 
     /// Compares the native rendering with what the model's own template prints; `None` where it is not this record's
     /// turn, or there is nothing to compare.
-    fn compare(&self, conversation: &Conversation, place: Place) -> Option<Option<Finding>> {
+    pub(crate) fn compare(&self, conversation: &Conversation, place: Place) -> Option<Option<Finding>> {
         let own = self.own_template.as_ref()?;
         let native = self.template.as_ref()?.native()?;
         if place.index >= COMPARED_FIRST && !place.index.is_multiple_of(COMPARED_EVERY) {
@@ -320,15 +330,15 @@ fn with(mut findings: Vec<Finding>, others: Vec<Finding>) -> Vec<Finding> {
     findings
 }
 
-fn unwritable(error: RenderError) -> Vec<Finding> {
+pub(crate) fn unwritable(error: RenderError) -> Vec<Finding> {
     vec![Finding::new(Code::Unwritable, error.to_string())]
 }
 
-fn tokenizer_failed(error: TokenizerError) -> Vec<Finding> {
+pub(crate) fn tokenizer_failed(error: TokenizerError) -> Vec<Finding> {
     vec![Finding::new(Code::Tokenizer, error.to_string())]
 }
 
-fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Finding {
+pub(crate) fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Finding {
     let tried = match truncation {
         Truncation::Structured => {
             " even without the turns, tools and parts of results that may be left out (truncate: structured)"
@@ -342,15 +352,7 @@ fn too_long(tokens: usize, limit: usize, truncation: Truncation) -> Finding {
     Finding::new(Code::TooLong, text)
 }
 
-fn not_trained_yet() -> Finding {
-    Finding::new(
-        Code::Preference,
-        "a preference (chosen and rejected); training on these is not there yet. `toolsmith render` shows both sides; \
-         to train on the chosen answers alone, write them as messages",
-    )
-}
-
-fn no_template() -> Finding {
+pub(crate) fn no_template() -> Finding {
     Finding::new(
         Code::NoTemplate,
         format!(

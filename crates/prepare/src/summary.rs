@@ -60,9 +60,11 @@ pub struct Summary {
     pub sources: Vec<SourceCounts>,
     /// Records that the mixing weights left out, unread.
     pub left_out: usize,
-    /// Samples made.
+    /// Samples made, two of a pair.
     pub samples: usize,
-    /// How many of them are kept apart to measure with.
+    /// Pairs of a chosen and a rejected answer among them.
+    pub pairs: usize,
+    /// How many of the samples are kept apart to measure with.
     pub validation_samples: usize,
     /// Tokens in all samples.
     pub tokens: usize,
@@ -137,11 +139,13 @@ impl SummaryBuilder {
     }
 
     pub(crate) fn add(&mut self, finished: Finished) {
-        let Finished { source, conversations, left_out, counts, refused, warned, compared, .. } = finished;
+        let Finished { source, conversations, left_out, counts, refused, warned, compared, pairs, .. } =
+            finished;
         let Self { summary, lengths, seen } = self;
         summary.conversations += conversations;
         summary.left_out += left_out;
         summary.compared += compared;
+        summary.pairs += pairs;
         summary.samples += counts.samples;
         summary.validation_samples += counts.validation_samples;
         summary.tokens += counts.tokens;

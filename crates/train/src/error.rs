@@ -25,6 +25,39 @@ pub enum TrainError {
         /// What is wrong.
         source: BatchError,
     },
+    /// A pair that cannot be compared.
+    #[error(
+        "{name}: {found}; a pair needs two different answers to the same prompt, each with a trained token"
+    )]
+    Pair {
+        /// The pair's name.
+        name: String,
+        /// What is wrong.
+        found: &'static str,
+    },
+    /// Pairs where samples are trained, or samples where pairs are.
+    #[error("{name}: is {found}, but objective: {objective} {expected}")]
+    WrongData {
+        /// The sample's name.
+        name: String,
+        /// What it is.
+        found: &'static str,
+        /// The objective.
+        objective: &'static str,
+        /// What that trains on, and what to change.
+        expected: &'static str,
+    },
+    /// The log-probabilities of the starting model are not there any more.
+    #[error(
+        "{}: {detail}. Only the model before its first step can give them: start a new run in another output_dir",
+        path.display()
+    )]
+    Reference {
+        /// Their file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Nothing to train on.
     #[error(
         "none of the {samples} samples trains a token (every label is -100), so there is nothing to learn; \

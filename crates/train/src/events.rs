@@ -11,6 +11,13 @@ use crate::metrics::{EvalMetrics, StepMetrics};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// What the starting model says of pairs is being measured, once, before the first step.
+    MeasuringReference {
+        /// Pairs measured so far.
+        done: usize,
+        /// Pairs in all.
+        total: usize,
+    },
     /// The loop begins.
     Started {
         /// Steps of the whole run.

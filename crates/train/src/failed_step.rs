@@ -29,15 +29,15 @@ struct FailedSample<'a> {
     loss_weights: Option<&'a [f32]>,
 }
 
-impl<'a> From<&'a Sample> for FailedSample<'a> {
-    fn from(sample: &'a Sample) -> Self {
-        let tokens = sample.tokens();
-        Self {
+impl<'a> FailedSample<'a> {
+    /// The sample; of a pair, both answers.
+    fn of(sample: &'a Sample) -> impl Iterator<Item = Self> {
+        sample.answers().map(|tokens| Self {
             name: sample.name(),
             input_ids: tokens.input_ids(),
             labels: tokens.labels(),
             loss_weights: tokens.weights(),
-        }
+        })
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn keep(
         what: &what,
         value: value.to_string(),
         learning_rate,
-        samples: samples.iter().map(|&sample| sample.into()).collect(),
+        samples: samples.iter().flat_map(|&sample| FailedSample::of(sample)).collect(),
     };
     let text = serde_json::to_string(&failed)
         .map_err(std::io::Error::other)

@@ -13,7 +13,7 @@ use toolsmith_model::{
 
 use crate::optimizer::AdamW;
 use crate::order::DataOrder;
-use crate::{RunOptions, Sample, TrainError, runs};
+use crate::{RunOptions, Sample, TrainError, pairs, runs};
 
 /// Bytes that a run needs beside its samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,13 +112,18 @@ fn largest_run(
 ) -> Result<[usize; 3], TrainError> {
     let trained: Vec<&Sample> =
         samples.iter().filter(|sample| sample.tokens().trained_tokens() > 0).collect();
-    let mut most = runs::lay_out(&eval_samples.iter().collect::<Vec<_>>(), options)?.extent();
+    let extent = |samples: &[&Sample]| match options.objective.compares_answers() {
+        true => {
+            Ok::<_, TrainError>(runs::extent(pairs::lay_out(samples, options)?.iter().map(|run| &run.batch)))
+        }
+        false => Ok(runs::lay_out(samples, options)?.extent()),
+    };
+    let mut most = extent(&eval_samples.iter().collect::<Vec<_>>())?;
     let mut order = DataOrder::new(&trained, options.batch_size, options.prefix_group(), options.seed);
     let steps = options.total_steps(order.steps_per_epoch().max(1)).min(order.steps_per_epoch());
     for step in 1..=steps {
         let batch: Vec<&Sample> = order.batch(step).iter().map(|&index| trained[index]).collect();
-        let extent = runs::lay_out(&batch, options)?.extent();
-        most.iter_mut().zip(extent).for_each(|(most, extent)| *most = extent.max(*most));
+        most.iter_mut().zip(extent(&batch)?).for_each(|(most, extent)| *most = extent.max(*most));
     }
     Ok(most)
 }

@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
+use crate::objective::Rewards;
 use crate::{TrainError, run_folder};
 
 /// One optimizer step.
@@ -18,8 +20,11 @@ pub struct StepMetrics {
     pub step: u64,
     /// Passes over the data so far, in parts.
     pub epoch: f64,
-    /// Mean loss of a supervised token of this step, before the step's update (nats).
+    /// Mean loss of a supervised token (of a pair, where pairs are trained) of this step, before the step's update (nats).
     pub loss: f64,
+    /// Where pairs are trained: the rewards of their answers, before the step's update.
+    #[serde(flatten)]
+    pub rewards: Option<Rewards>,
     /// The step's learning rate.
     pub learning_rate: f64,
     /// Length of the gradient (2-norm over all trained weights) before clipping.
@@ -43,10 +48,25 @@ pub struct StepMetrics {
 pub struct EvalMetrics {
     /// Steps done.
     pub step: u64,
-    /// Mean loss of a supervised token of the evaluation samples (nats).
+    /// Mean loss of a supervised token (of a pair) of the evaluation samples (nats).
     pub eval_loss: f64,
+    /// Where pairs are trained: the rewards of their answers, as `eval_rewards/…`.
+    #[serde(flatten, serialize_with = "eval_rewards")]
+    pub rewards: Option<Rewards>,
     /// Supervised tokens among them.
     pub eval_trained_tokens: usize,
+}
+
+fn eval_rewards<S: Serializer>(rewards: &Option<Rewards>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Some(Rewards { chosen, rejected, accuracies, margins }) = rewards else {
+        return serializer.serialize_none();
+    };
+    let mut map = serializer.serialize_map(Some(4))?;
+    map.serialize_entry("eval_rewards/chosen", chosen)?;
+    map.serialize_entry("eval_rewards/rejected", rejected)?;
+    map.serialize_entry("eval_rewards/accuracies", accuracies)?;
+    map.serialize_entry("eval_rewards/margins", margins)?;
+    map.end()
 }
 
 /// The open file.
@@ -104,9 +124,19 @@ mod tests {
         fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3}\n{\"ste")
             .unwrap();
         let mut log = MetricsLog::open(&path, 2).unwrap();
-        log.append(&EvalMetrics { step: 3, eval_loss: 0.5, eval_trained_tokens: 4 }).unwrap();
+        log.append(&EvalMetrics { step: 3, eval_loss: 0.5, rewards: None, eval_trained_tokens: 4 }).unwrap();
         let expected = "{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval_loss\":1}\n{\"step\":3,\"eval_loss\":0.5,\"eval_trained_tokens\":4}\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn rewards_have_the_names_of_trl() {
+        let rewards = Some(Rewards { chosen: 1.0, rejected: -1.0, accuracies: 0.5, margins: 2.0 });
+        let text =
+            serde_json::to_string(&EvalMetrics { step: 3, eval_loss: 0.5, rewards, eval_trained_tokens: 4 });
+        let expected = "{\"step\":3,\"eval_loss\":0.5,\"eval_rewards/chosen\":1.0,\"eval_rewards/rejected\":-1.0,\
+            \"eval_rewards/accuracies\":0.5,\"eval_rewards/margins\":2.0,\"eval_trained_tokens\":4}";
+        assert_eq!(text.unwrap(), expected);
     }
 
     #[test]

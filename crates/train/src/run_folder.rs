@@ -61,6 +61,11 @@ impl RunFolder {
         self.path.join(format!("failed_step_{step}.json"))
     }
 
+    /// What the starting model said of pairs.
+    pub(crate) fn reference(&self) -> PathBuf {
+        self.path.join("reference_logprobs.safetensors")
+    }
+
     pub(crate) fn checkpoint(&self, step: u64) -> PathBuf {
         self.path.join(format!("{CHECKPOINT}{step}"))
     }
@@ -117,7 +122,8 @@ impl RunFolder {
     /// Names in the folder that only a run leaves.
     fn traces(&self) -> Result<Vec<String>, TrainError> {
         let of_a_run = |name: &String| {
-            ["metrics.jsonl", "adapter", "model"].contains(&name.as_str()) || name.starts_with(CHECKPOINT)
+            ["metrics.jsonl", "reference_logprobs.safetensors", "adapter", "model"].contains(&name.as_str())
+                || name.starts_with(CHECKPOINT)
         };
         Ok(self.names()?.into_iter().filter(of_a_run).collect())
     }

@@ -7,6 +7,7 @@ use toolsmith_kernels::Precision;
 use toolsmith_model::{Activations, Quantization};
 
 use crate::early_stopping::EarlyStopping;
+use crate::objective::Objective;
 use crate::optimizer::{AdamWOptions, MomentType};
 use crate::schedule::{ScheduleKind, ScheduleOptions, Warmup};
 
@@ -22,11 +23,13 @@ pub enum Length {
 /// The loop's own values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunOptions {
+    /// What is minimised.
+    pub objective: Objective,
     /// Height and shape of the learning rate.
     pub schedule: ScheduleOptions,
     /// How long.
     pub length: Length,
-    /// Samples of one optimizer step.
+    /// Samples (or pairs) of one optimizer step.
     pub batch_size: usize,
     /// Most tokens computed at once; a step that needs more is divided, with the same gradients.
     pub max_tokens_per_run: usize,
@@ -66,6 +69,7 @@ impl Default for RunOptions {
     /// The defaults of docs/training.md, for LoRA.
     fn default() -> Self {
         Self {
+            objective: Objective::default(),
             schedule: ScheduleOptions {
                 learning_rate: 2e-4,
                 kind: ScheduleKind::Cosine,
@@ -137,6 +141,9 @@ impl RunOptions {
         let mut deciding: Map<String, Value> =
             entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut add = |key: &str, value: Value| deciding.insert(key.to_owned(), value);
+        if let Some(settings) = self.objective.settings() {
+            add("objective", settings);
+        }
         if optimizer.moments == MomentType::EightBit {
             add("optimizer", json!("adamw_8bit"));
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::metrics::{EvalMetrics, StepMetrics};
+use crate::objective::Rewards;
 use crate::{TrainError, run_folder};
 
 /// TensorBoard reads every file whose name has `tfevents` in it.
@@ -43,23 +44,30 @@ impl EventLog {
     pub(crate) fn step(&mut self, metrics: &StepMetrics) -> Result<(), TrainError> {
         let StepMetrics { loss, learning_rate, grad_norm, tokens_per_second, epoch, .. } = *metrics;
         let scalars = [
-            ("train/loss", loss),
-            ("train/learning_rate", learning_rate),
-            ("train/grad_norm", grad_norm),
-            ("train/tokens_per_second", tokens_per_second),
-            ("train/epoch", epoch),
+            ("loss", loss),
+            ("learning_rate", learning_rate),
+            ("grad_norm", grad_norm),
+            ("tokens_per_second", tokens_per_second),
+            ("epoch", epoch),
         ];
-        self.append(metrics.step, &scalars)
+        self.append("train", metrics.step, scalars.into_iter().chain(named(metrics.rewards)))
     }
 
     pub(crate) fn evaluation(&mut self, metrics: &EvalMetrics) -> Result<(), TrainError> {
-        self.append(metrics.step, &[("eval/loss", metrics.eval_loss)])
+        let loss = [("loss", metrics.eval_loss)];
+        self.append("eval", metrics.step, loss.into_iter().chain(named(metrics.rewards)))
     }
 
     /// Appends a record in one write, so that a reader never sees half of one.
-    fn append(&mut self, step: u64, scalars: &[(&str, f64)]) -> Result<(), TrainError> {
-        let summary = scalars.iter().fold(Message::default(), |summary, (tag, value)| {
-            let value = Message::default().bytes(1, tag.as_bytes()).float(2, *value as f32);
+    fn append(
+        &mut self,
+        part: &str,
+        step: u64,
+        scalars: impl Iterator<Item = (&'static str, f64)>,
+    ) -> Result<(), TrainError> {
+        let summary = scalars.fold(Message::default(), |summary, (name, value)| {
+            let tag = format!("{part}/{name}");
+            let value = Message::default().bytes(1, tag.as_bytes()).float(2, value as f32);
             summary.bytes(1, &value.0)
         });
         let event = Message::default().double(1, wall_time()).varint(2, step).bytes(5, &summary.0);
@@ -141,6 +149,10 @@ fn unframe(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (checksum(length) == *length_checksum && checksum(record) == *record_checksum).then_some((record, rest))
 }
 
+fn named(rewards: Option<Rewards>) -> impl Iterator<Item = (&'static str, f64)> {
+    rewards.into_iter().flat_map(|rewards| rewards.named())
+}
+
 /// The step of an event as [`EventLog`] writes it: after the time, or nowhere.
 fn step_of(event: &[u8]) -> Option<u64> {
     let after_time = event.get(9..)?;
@@ -163,6 +175,7 @@ mod tests {
         StepMetrics {
             step,
             epoch: 0.5,
+            rewards: None,
             loss: 2.25,
             learning_rate: 1e-3,
             grad_norm: 1.5,
@@ -203,7 +216,8 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 3]).unwrap();
         let mut log = EventLog::open(dir.path(), 300).unwrap();
-        log.evaluation(&EvalMetrics { step: 300, eval_loss: 0.5, eval_trained_tokens: 4 }).unwrap();
+        log.evaluation(&EvalMetrics { step: 300, eval_loss: 0.5, rewards: None, eval_trained_tokens: 4 })
+            .unwrap();
         assert_eq!(steps(dir.path()), [0, 1, 2, 300, 300]);
         EventLog::open(dir.path(), 1).unwrap();
         assert_eq!(steps(dir.path()), [0, 1]);

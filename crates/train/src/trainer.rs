@@ -11,8 +11,8 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use toolsmith_kernels::Device;
 use toolsmith_model::{
-    Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TokenWeights, TrainMethod,
-    TrainableModel, WeightType,
+    Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod, TrainableModel,
+    WeightType,
 };
 
 use crate::checkpoint::{self, TrainerState};
@@ -21,11 +21,11 @@ use crate::early_stopping::Evaluations;
 use crate::log::Log;
 use crate::optimizer::{AdamW, clip_scale};
 use crate::order::DataOrder;
+use crate::preference::{Computed, Preference, check_kind};
 use crate::run_folder::RunFolder;
 use crate::runs::{self, Runs};
 use crate::{
-    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, failed_step,
-    objective,
+    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, failed_step, pairs,
 };
 
 /// Everything a run needs.
@@ -58,6 +58,8 @@ pub struct Trainer<D: Device> {
     order: DataOrder,
     eval: Runs,
     evaluations: Evaluations,
+    /// Where the objective compares answers; `eval` is empty then.
+    preference: Option<Preference>,
     options: RunOptions,
     base_model_name_or_path: String,
     save_dtype: WeightType,
@@ -71,8 +73,8 @@ impl<D: Device> Trainer<D> {
     /// A new run.
     ///
     /// # Errors
-    /// A folder that already holds a run, samples that train nothing or are too long, a method that does not fit the
-    /// model.
+    /// A folder that already holds a run, samples that train nothing, are too long or do not fit the objective, a method
+    /// that does not fit the model.
     pub fn start(job: TrainJob<D>) -> Result<Self, TrainError> {
         let folder = RunFolder::new(&job.output_dir)?;
         Self::prepare(job, folder)
@@ -86,13 +88,17 @@ impl<D: Device> Trainer<D> {
         let folder = RunFolder::reopen(&job.output_dir)?;
         let mut trainer = Self::prepare(job, folder)?;
         if let Some((_, checkpoint)) = trainer.folder.checkpoints()?.pop() {
+            if let Some(preference) = &mut trainer.preference {
+                preference.load_reference(&trainer.folder.reference(), &trainer.samples)?;
+            }
             trainer.load(&checkpoint)?;
         }
         Ok(trainer)
     }
 
     fn prepare(job: TrainJob<D>, folder: RunFolder) -> Result<Self, TrainError> {
-        let TrainJob { decoder, method, mut samples, eval_samples, options, .. } = job;
+        let TrainJob { decoder, method, mut samples, mut eval_samples, options, .. } = job;
+        check_kind(&options.objective, samples.iter().chain(&eval_samples))?;
         let given = samples.len();
         let data_fingerprint = fingerprint(&samples);
         samples.retain(|sample| sample.tokens().trained_tokens() > 0);
@@ -101,10 +107,17 @@ impl<D: Device> Trainer<D> {
         }
         for sample in &samples {
             // A sample that fits in no run should be known before the first step, not in the middle of the night.
-            runs::check_length(sample, &options)?;
+            match sample.is_pair() {
+                true => pairs::check_length(sample, &options)?,
+                false => runs::check_length(sample, &options)?,
+            }
         }
+        let compares = options.objective.compares_answers();
+        let eval_pairs = compares.then(|| std::mem::take(&mut eval_samples));
+        let preference = eval_pairs.map(|pairs| Preference::new(&options, pairs)).transpose()?;
         let eval = runs::lay_out(&eval_samples.iter().collect::<Vec<_>>(), &options)?;
-        if options.seeks_best() && eval.targets == 0 {
+        let evaluates = preference.as_ref().map_or(eval.targets > 0, Preference::evaluates);
+        if options.seeks_best() && !evaluates {
             return Err(TrainError::NothingEvaluated { samples: eval_samples.len() });
         }
         let activations = options.activations();
@@ -134,6 +147,7 @@ impl<D: Device> Trainer<D> {
             order,
             eval,
             evaluations: Evaluations::default(),
+            preference,
             options,
             folder,
             run,
@@ -168,6 +182,10 @@ impl<D: Device> Trainer<D> {
         self.folder.create()?;
         let mut log = Log::open(&self.folder, self.options.tensorboard, self.done_steps)?;
         let device = self.model.device().clone();
+        if let Some(preference) = &mut self.preference {
+            let (model, path) = (&mut self.model, self.folder.reference());
+            preference.measure_reference(model, &self.samples, &self.options, &path, observer)?;
+        }
         observer.event(Event::Started {
             total_steps: self.total_steps,
             done_steps: self.done_steps,
@@ -218,18 +236,13 @@ impl<D: Device> Trainer<D> {
         let begun = Instant::now();
         let step = self.done_steps + 1;
         let learning_rate = self.options.schedule.learning_rate_at(step, self.total_steps);
-        let samples: Vec<&Sample> =
-            self.order.batch(step).iter().map(|&index| &self.samples[index]).collect();
-        let runs = runs::lay_out(&samples, &self.options)?;
-
+        let taken = self.order.batch(step);
+        let samples: Vec<&Sample> = taken.iter().map(|&index| &self.samples[index]).collect();
         self.model.zero_grads();
-        let mut loss = 0.0;
-        for (batch, weights) in runs.batches.iter().zip(&runs.weights) {
-            let scaled = objective::weighted_mean(weights, runs.weight);
-            let logprobs = self.model.forward_backward(batch, TokenWeights::Fixed(&scaled))?;
-            loss += objective::weighted_sum(&logprobs, weights);
-        }
-        loss /= runs.weight;
+        let Computed { loss, rewards, trained_tokens, computed_tokens, runs } = match &self.preference {
+            Some(preference) => preference.step(&mut self.model, &self.samples, taken, &self.options)?,
+            None => runs::lay_out(&samples, &self.options)?.forward_backward(&mut self.model)?,
+        };
 
         let mut parameters = self.model.parameters_mut();
         let grad_norm = self.optimizer.grad_norm(&parameters);
@@ -247,19 +260,20 @@ impl<D: Device> Trainer<D> {
         self.optimizer.step(&mut parameters, step, learning_rate, scale);
         self.done_steps = step;
 
-        let computed_tokens = runs.computed_tokens();
-        let tokens = samples.iter().map(|sample| sample.tokens().input_ids().len()).sum();
+        let answers = samples.iter().flat_map(|sample| sample.answers());
+        let tokens = answers.map(|answer| answer.input_ids().len()).sum();
         Ok(StepMetrics {
             step,
             epoch: self.epoch(),
             loss,
+            rewards,
             learning_rate,
             grad_norm,
             tokens,
-            trained_tokens: runs.targets,
+            trained_tokens,
             computed_tokens,
-            runs: runs.batches.len(),
-            fill: computed_tokens as f64 / (runs.batches.len() * self.options.max_tokens_per_run) as f64,
+            runs,
+            fill: computed_tokens as f64 / (runs * self.options.max_tokens_per_run) as f64,
             tokens_per_second: tokens as f64 / begun.elapsed().as_secs_f64(),
         })
     }
@@ -269,17 +283,16 @@ impl<D: Device> Trainer<D> {
     }
 
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<Option<f64>, TrainError> {
-        if self.eval.targets == 0 {
-            return Ok(None);
-        }
-        let mut sum = 0.0;
-        for (batch, weights) in self.eval.batches.iter().zip(&self.eval.weights) {
-            sum += objective::weighted_sum(&self.model.logprobs(batch)?, weights);
-        }
+        let measured = match &self.preference {
+            Some(preference) => preference.evaluate(&mut self.model)?,
+            None => self.eval.measure(&mut self.model)?,
+        };
+        let Some(Computed { loss, rewards, trained_tokens, .. }) = measured else { return Ok(None) };
         let metrics = EvalMetrics {
             step: self.done_steps,
-            eval_loss: sum / self.eval.weight,
-            eval_trained_tokens: self.eval.targets,
+            eval_loss: loss,
+            rewards,
+            eval_trained_tokens: trained_tokens,
         };
         log.evaluation(&metrics)?;
         observer.event(Event::Evaluated(&metrics));

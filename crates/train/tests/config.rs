@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use toolsmith_chat::compat::Compat;
 use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod, WeightType};
 use toolsmith_train::config::KEYS;
-use toolsmith_train::{EarlyStopping, Length, MomentType, ScheduleKind, TrainConfig, Warmup};
+use toolsmith_train::{
+    DpoLoss, DpoOptions, EarlyStopping, Length, MomentType, Objective, OrpoOptions, ScheduleKind,
+    TrainConfig, Warmup,
+};
 
 const MINIMAL: &str = "model: m\ndata: train.jsonl\noutput_dir: runs/first\n";
 
@@ -32,7 +35,7 @@ fn with(yaml: &str, overrides: &[&str]) -> Result<TrainConfig, String> {
 #[test]
 fn everything_that_is_wrong_is_said_at_once() {
     let files = yaml_files(&folder("tests/config"));
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 10);
     for file in files {
         let name = file.file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&file).unwrap();
@@ -121,6 +124,21 @@ fn the_best_is_chosen_by_evaluations_that_there_are() {
         let message = with(MINIMAL, &words).unwrap_err();
         assert!(message.contains("early_stopping_patience: needs evaluations to choose by"), "{message}");
     }
+}
+
+#[test]
+fn objectives_have_the_defaults_of_trl_and_their_own_learning_rates() {
+    let objective = |words: &[&str]| with(MINIMAL, words).unwrap().run.objective;
+    assert_eq!(objective(&[]), Objective::Sft);
+    let default = DpoOptions { beta: 0.1, label_smoothing: 0.0, loss_type: DpoLoss::Sigmoid };
+    assert_eq!(objective(&["objective=dpo"]), Objective::Dpo(default));
+    let ipo = DpoOptions { beta: 0.5, loss_type: DpoLoss::Ipo, ..default };
+    assert_eq!(objective(&["objective=dpo", "dpo.beta=0.5", "dpo.loss_type=ipo"]), Objective::Dpo(ipo));
+    assert_eq!(objective(&["objective=orpo"]), Objective::Orpo(OrpoOptions { beta: 0.1 }));
+    assert_eq!(objective(&["objective=orpo", "orpo.beta=1"]), Objective::Orpo(OrpoOptions { beta: 1.0 }));
+    let rate = |words: &[&str]| with(MINIMAL, words).unwrap().run.schedule.learning_rate;
+    assert_eq!(rate(&["objective=dpo"]), 5e-6);
+    assert_eq!(rate(&["objective=orpo", "method=full"]), 1e-6);
 }
 
 #[test]

@@ -95,9 +95,11 @@ rules! {
          empty texts or on the text of an error.",
         "Mend it at the place given; `--format` names the format if it was taken for another one.";
     Preference "preference" Error false,
-        "A preference (chosen and rejected), which is not trained on yet.",
-        "Training needs one answer to learn.",
-        "Write the chosen answers as messages.";
+        "A record with two answers to compare among those with one to learn, or the other way round; or two answers that \
+         cannot be compared.",
+        "Objectives train either single answers or pairs of them. A pair whose answers are the same tokens, or follow \
+         different ones, does not say which answer is better.",
+        "Prepare the two kinds apart; what to change in a pair is said with each finding.";
     NoTemplate "no-template" Error false,
         "A conversation, but the model's chat format is not known.",
         "A model learns the format it is trained with; a guess would be another one than it is served with.",

@@ -10,7 +10,7 @@ use toolsmith_chat::check::{Checker, Code};
 use toolsmith_chat::template::{ChatTemplate, TemplateName};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::{
-    CheckOptions, CheckReport, Inspector, Mended, PipelineOptions, Progress, check_files, mend_files,
+    Answers, CheckOptions, CheckReport, Inspector, Mended, PipelineOptions, Progress, check_files, mend_files,
 };
 
 use super::prepare::{FOUND_ERRORS, pipeline_options, total_bytes};
@@ -131,6 +131,7 @@ fn inspector<'a>(
     let named = args.format.template.as_ref();
     let compat = args.compat.mode_of_file(&options.sources, named, folder, tokenizer)?;
     let mut samples = args.samples.options(None);
+    samples.answers = Answers::of_first_record(&options.sources, &options.formats);
     if samples.max_length.is_none() && compat.is_none() {
         samples.max_length = folder.most_positions();
         samples.truncation = Truncation::Refuse;

@@ -11,8 +11,8 @@ use anyhow::bail;
 use serde::Serialize;
 use toolsmith_chat::check::Code;
 use toolsmith_prepare::{
-    MAX_LISTED, Outcome, Outputs, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker, Selection,
-    Summary, content_key, prepare_to_parquet, remove_leftovers, up_to_date,
+    Answers, MAX_LISTED, Outcome, Outputs, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker,
+    Selection, Summary, content_key, prepare_to_parquet, remove_leftovers, up_to_date,
 };
 
 use crate::args::{PrepareArgs, SetArgs};
@@ -53,7 +53,11 @@ pub(crate) fn run(
     let tokenizer = folder.tokenizer()?;
     let compat = args.compat.mode_of_file(&data, args.format.template.as_ref(), &folder, &tokenizer)?;
     let named = args.format.template.as_ref();
-    let maker = folder.sample_maker(&tokenizer, compat, named, args.samples.options(None))?;
+    let mut samples = args.samples.options(None);
+    if compat.is_none() {
+        samples.answers = Answers::of_first_record(&data, &formats);
+    }
+    let maker = folder.sample_maker(&tokenizer, compat, named, samples)?;
     let template = maker.template.clone();
     let repeated = maker.compat.as_ref().map(|mode| ("compat", mode.compat.to_string()));
     let options = PrepareOptions {
@@ -230,7 +234,9 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
     if summary.samples > 0 {
         let apart = (summary.validation_samples > 0)
             .then(|| format!("{} of them kept apart for validation", grouped(summary.validation_samples)));
-        row("samples", summary.samples, apart.unwrap_or_default());
+        let pairs = (summary.pairs > 0).then(|| format!("in {} pairs", grouped(summary.pairs)));
+        let remarks: Vec<String> = pairs.into_iter().chain(apart).collect();
+        row("samples", summary.samples, remarks.join("; "));
         let speed = seconds.map(|seconds| {
             format!("{} a second", grouped((summary.tokens as f64 / seconds.max(1e-9)) as usize))
         });

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use toolsmith_chat::check::{Code, Finding, Level};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_chat::tokens::view::{self, Span, Style};
-use toolsmith_prepare::{IGNORE_INDEX, RawRecord, RecordFormat, SampleMaker};
+use toolsmith_prepare::{Answers, IGNORE_INDEX, RawRecord, RecordFormat, SampleMaker, SampleOptions};
 
 use super::prepare::grouped;
 use super::preview_dataset;
@@ -37,7 +37,8 @@ pub(crate) fn run(
     let tokenizer = folder.tokenizer()?;
     let compat = args.compat.mode_of_file(&files, args.format.template.as_ref(), &folder, &tokenizer)?;
     let named = args.format.template.as_ref();
-    let mut maker = folder.sample_maker(&tokenizer, compat, named, args.samples.options(None))?;
+    let samples = SampleOptions { answers: Answers::Any, ..args.samples.options(None) };
+    let mut maker = folder.sample_maker(&tokenizer, compat, named, samples)?;
     let whole = args.overview || args.html.is_some();
     if !whole {
         maker.own_template = None;
@@ -113,9 +114,11 @@ fn show(
             return Ok(1);
         }
     };
-    for sample in &accepted.samples {
+    for (index, sample) in accepted.samples.iter().enumerate() {
         let trained = sample.labels.iter().filter(|&&label| label != IGNORE_INDEX).count();
-        let counts = format!("{} tokens, {} trained", grouped(sample.input_ids.len()), grouped(trained));
+        let side = if accepted.is_pair { ["chosen: ", "rejected: "][index % 2] } else { "" };
+        let counts =
+            format!("{side}{} tokens, {} trained", grouped(sample.input_ids.len()), grouped(trained));
         writeln!(out, "{} {}", painted(styles.heading, title), painted(styles.dim, counts))?;
         let text = if sanity_view {
             sanity(maker.tokenizer, &sample.input_ids, &sample.labels, styles)

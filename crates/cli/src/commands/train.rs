@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail};
+use toolsmith_chat::batch;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::{CpuDevice, MeasuringDevice};
 use toolsmith_model::{Decoder, DecoderConfig, ModelError, Quantization, TrainMethod};
 use toolsmith_prepare::{
-    Outcome as Prepared, PrepareOptions, Rows, SampleMaker, SampleOptions, is_prepared, prepare_in_memory,
-    read_prepared,
+    Answers, Outcome as Prepared, PrepareOptions, Row, Rows, SampleMaker, SampleOptions, is_prepared,
+    prepare_in_memory, read_prepared,
 };
 use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
 
@@ -63,13 +64,18 @@ pub(crate) fn run(
         .compat
         .map(|compat| compat::mode(compat, config.limits, template_name.as_ref(), &folder, &tokenizer))
         .transpose()?;
+    let pairs = config.run.objective.compares_answers();
     let sample_options = SampleOptions {
         format: named(config.format.as_deref())?,
-        max_length: Some(config.max_length.unwrap_or(config.run.max_tokens_per_run)),
+        // Two answers to one prompt lie in one run.
+        max_length: Some(
+            config.max_length.unwrap_or(config.run.max_tokens_per_run / if pairs { 2 } else { 1 }),
+        ),
         truncation: config.truncate,
         train_on: config.train_on,
         part_weights: config.loss_weights,
         ignored: Vec::new(),
+        answers: if pairs { Answers::Pairs } else { Answers::Single },
     };
     let maker = folder.sample_maker(&tokenizer, compat, template_name.as_ref(), sample_options)?;
     let template = maker.template.clone();
@@ -187,7 +193,7 @@ fn load_samples(
             if let Some(limit) = maker.options.max_length {
                 check_lengths(&prepared.rows, limit, &path)?;
             }
-            append(&mut samples, &prepared.rows, &prepared.sources)?;
+            append(&mut samples, &prepared.rows, prepared.pairs, &prepared.sources)?;
             continue;
         }
         let bar = terminal::byte_bar(total_bytes(std::slice::from_ref(&path)));
@@ -200,7 +206,8 @@ fn load_samples(
             Prepared::Done(rows, summary) => {
                 writeln!(out, "{} {name}", painted(styles.heading, format!("{what}:")))?;
                 writeln!(out, "{}", describe(&summary, None, styles))?;
-                append(&mut samples, &rows, std::slice::from_ref(name))?;
+                let pairs = maker.options.answers == Answers::Pairs;
+                append(&mut samples, &rows, pairs, std::slice::from_ref(name))?;
             }
             Prepared::Refused(summary) => {
                 write!(out, "{}", describe(&summary, None, styles))?;
@@ -214,10 +221,23 @@ fn load_samples(
     Ok(Loaded::Samples(samples))
 }
 
-fn append(samples: &mut Vec<Sample>, rows: &Rows, sources: &[String]) -> anyhow::Result<()> {
-    for row in rows.iter() {
+fn append(samples: &mut Vec<Sample>, rows: &Rows, pairs: bool, sources: &[String]) -> anyhow::Result<()> {
+    let name = |row: &Row<'_>| {
         let source = sources.get(row.origin.source).map_or("", String::as_str);
-        let name = format!("{source}:{}", row.origin.line);
+        format!("{source}:{}", row.origin.line)
+    };
+    if pairs {
+        let answer = |row: &Row<'_>| {
+            let tokens = batch::Sample::new(row.input_ids.to_vec(), row.labels.to_vec());
+            tokens.with_context(|| name(row))
+        };
+        for (chosen, rejected) in rows.pairs() {
+            samples.push(Sample::pair(name(&chosen), answer(&chosen)?, answer(&rejected)?)?);
+        }
+        return Ok(());
+    }
+    for row in rows.iter() {
+        let name = name(&row);
         let sample = Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?;
         samples.push(match row.weights {
             Some(weights) => sample.with_weights(weights.to_vec())?,
@@ -258,9 +278,9 @@ fn check_ids<'a>(
     model: &Path,
 ) -> anyhow::Result<()> {
     for sample in samples {
-        let tokens = sample.tokens();
-        let ids = tokens.input_ids().iter().copied();
-        let labels = tokens.labels().iter().filter_map(|&label| u32::try_from(label).ok());
+        let ids = sample.answers().flat_map(|answer| answer.input_ids()).copied();
+        let labels = sample.answers().flat_map(|answer| answer.labels());
+        let labels = labels.filter_map(|&label| u32::try_from(label).ok());
         if let Some(id) = ids.chain(labels).find(|&id| id as usize >= vocab_size) {
             bail!(
                 "{}: holds token id {id}, but the model {} has {vocab_size} tokens (vocab_size). Was it prepared for another model?",
@@ -279,10 +299,12 @@ fn show_first(
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
     if let Some(first) = samples.first() {
-        let title = format!("first sample ({}): token, id -> label", first.name());
-        writeln!(out, "{}", painted(styles.heading, title))?;
-        let tokens = first.tokens();
-        writeln!(out, "{}", preview::sanity(tokenizer, tokens.input_ids(), tokens.labels(), styles))?;
+        let what = if first.is_pair() { ["first chosen", "first rejected"] } else { ["first sample", ""] };
+        for (what, answer) in what.into_iter().zip(first.answers()) {
+            let title = format!("{what} ({}): token, id -> label", first.name());
+            writeln!(out, "{}", painted(styles.heading, title))?;
+            writeln!(out, "{}", preview::sanity(tokenizer, answer.input_ids(), answer.labels(), styles))?;
+        }
         out.flush()?;
     }
     Ok(())

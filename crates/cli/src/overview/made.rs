@@ -38,7 +38,7 @@ impl Made {
             maker.options.train_on.apply(conversation);
         }
         match maker.samples_of(bytes, raw.place, format) {
-            Ok(Accepted { samples, warnings: findings, compared }) => {
+            Ok(Accepted { samples, warnings: findings, compared, .. }) => {
                 Self { record, refused: false, compared, findings, samples }
             }
             Err(findings) => {

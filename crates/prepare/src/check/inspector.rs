@@ -4,6 +4,7 @@
 
 use toolsmith_chat::check::{Checker, Code, Finding};
 use toolsmith_chat::data::Conversation;
+use toolsmith_chat::data::preference::Side;
 use toolsmith_chat::template::{ChatTemplate, RenderOptions};
 
 use crate::{Accepted, IGNORE_INDEX, Place, Record, RecordFormat, SampleMaker, record};
@@ -51,7 +52,10 @@ impl<'a> Inspector<'a> {
         let told = match self {
             Self::Structure(checker, template) => match record {
                 Record::Conversation(read) => structure(checker, template.as_ref(), &read),
-                Record::Text(_) | Record::InputOutput(_) | Record::Preference(_) => Vec::new(),
+                Record::Preference(read) => {
+                    structure(checker, template.as_ref(), &read.conversation(Side::Chosen))
+                }
+                Record::Text(_) | Record::InputOutput(_) => Vec::new(),
             },
             Self::Model(maker) => {
                 let made = match &maker.compat {

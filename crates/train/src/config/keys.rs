@@ -18,8 +18,10 @@ use super::document::Entry;
 use super::group::{Group, Range};
 use super::issue::{Issue, Place};
 use super::method;
+use super::objective_keys;
 use crate::{
-    AdamWOptions, EarlyStopping, Length, MomentType, RunOptions, ScheduleKind, ScheduleOptions, Warmup,
+    AdamWOptions, EarlyStopping, Length, MomentType, Objective, RunOptions, ScheduleKind, ScheduleOptions,
+    Warmup,
 };
 
 pub(super) const POSITIVE: Range = Range { expected: "a number above 0", holds: |x| x > 0.0 };
@@ -60,6 +62,12 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("metric_for_best_model", "the lowest eval_loss is the best; drop it"),
     ("greater_is_better", "the lowest eval_loss is the best; drop it"),
     ("logging_dir", "event files for TensorBoard go to runs inside output_dir; drop it"),
+    ("stage", "did you mean objective?"),
+    ("pref_loss", "did you mean objective?"),
+    ("pref_beta", "set beta inside dpo or orpo"),
+    ("beta", "set it inside dpo or orpo"),
+    ("label_smoothing", "set it inside dpo"),
+    ("loss_type", "set it inside dpo"),
     ("resume_from_checkpoint", "resume on the command line with --resume"),
     ("bf16", "set compute_dtype: bfloat16"),
     ("fp16", "this computes in float32 or, with compute_dtype: bfloat16, in bfloat16"),
@@ -91,6 +99,9 @@ pub const KEYS: &[&str] = &[
     "train_on_prompt",
     "skip_bad",
     "output_dir",
+    "objective",
+    "dpo",
+    "orpo",
     "method",
     "freeze",
     "lora",
@@ -135,6 +146,10 @@ pub const KEYS: &[&str] = &[
     "prefix_tuning.prefix_projection",
     "prefix_tuning.encoder_hidden_size",
     "prefix_tuning.positions",
+    "dpo.beta",
+    "dpo.label_smoothing",
+    "dpo.loss_type",
+    "orpo.beta",
     "loss_weights.name",
     "loss_weights.argument_key",
     "loss_weights.argument_value",
@@ -167,15 +182,28 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
     let skip_bad = top.flag("skip_bad", false);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
 
+    let objective = objective_keys::read(&mut top);
+    if objective.compares_answers() {
+        let with = objective.as_str();
+        for (key, is_set) in [("compat", compat.is_some()), ("loss_weights", loss_weights.is_some())] {
+            if is_set {
+                let message = format_args!("it is of objective: sft and means nothing with {with}; drop it");
+                top.refuse(key, &Place::Absent, message);
+            }
+        }
+    }
     let method = method::read(&mut top, from_scratch);
     let dtypes = [("float32", WeightType::F32), ("bfloat16", WeightType::Bf16), ("float16", WeightType::F16)];
     let save_dtype = top.choice("save_dtype", WeightType::F32, &dtypes);
-    let default_rate = match method {
-        TrainMethod::Full | TrainMethod::FullExcept(_) => 5e-5,
-        TrainMethod::Lora(_) => 2e-4,
-        TrainMethod::Prefix(_) => 5e-3,
+    let default_rate = match (objective.compares_answers(), &method) {
+        (false, TrainMethod::Full | TrainMethod::FullExcept(_)) => 5e-5,
+        (false, TrainMethod::Lora(_)) => 2e-4,
+        (false, TrainMethod::Prefix(_)) => 5e-3,
+        (true, TrainMethod::Full | TrainMethod::FullExcept(_)) => 1e-6,
+        (true, TrainMethod::Lora(_)) => 5e-6,
+        (true, TrainMethod::Prefix(_)) => 1e-4,
     };
-    let run = read_run(&mut top, default_rate);
+    let run = RunOptions { objective, ..read_run(&mut top, default_rate) };
     let trains_weights = matches!(method, TrainMethod::Full | TrainMethod::FullExcept(_));
     if run.quantization != Quantization::None && trains_weights {
         let message =
@@ -267,6 +295,7 @@ fn read_run(top: &mut Group<'_>, default_rate: f64) -> RunOptions {
     let epochs = top.number("num_train_epochs", 3.0, &POSITIVE);
     let length = top.count("max_steps", 1, " of steps").map_or(Length::Epochs(epochs), Length::Steps);
     RunOptions {
+        objective: Objective::Sft,
         schedule,
         length,
         batch_size: top.count("batch_size", 1, " of conversations").map_or(16, to_usize),

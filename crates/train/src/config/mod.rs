@@ -9,6 +9,7 @@ mod group;
 mod issue;
 mod keys;
 mod method;
+mod objective_keys;
 
 use std::path::PathBuf;
 

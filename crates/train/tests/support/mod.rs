@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
+use toolsmith_chat::batch;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig, LoraConfig, TargetModules, TrainMethod, WeightType};
 use toolsmith_train::{
-    Event, Length, Observer, Outcome, RunOptions, Sample, ScheduleKind, ScheduleOptions, StepMetrics,
-    TrainError, TrainJob, Trainer, Warmup,
+    Event, Length, Observer, Outcome, Rewards, RunOptions, Sample, ScheduleKind, ScheduleOptions,
+    StepMetrics, TrainError, TrainJob, Trainer, Warmup,
 };
 
 pub(crate) const VOCABULARY: u32 = 48;
@@ -50,6 +51,27 @@ pub(crate) fn samples(count: u32) -> Vec<Sample> {
             let labels =
                 (0..).zip(&input_ids).map(|(i, &id)| if i < 22 { -100 } else { id.cast_signed() }).collect();
             Sample::new(format!("train.jsonl:{}", index + 1), input_ids, labels).unwrap()
+        })
+        .collect()
+}
+
+/// `count` pairs whose prompts begin alike, with two answers of different lengths.
+pub(crate) fn pairs(count: u32) -> Vec<Sample> {
+    (0..count)
+        .map(|index| {
+            let prompt: Vec<u32> = (0..20)
+                .map(|i| i * 5 % VOCABULARY)
+                .chain([index % VOCABULARY, (index * 11 + 3) % VOCABULARY])
+                .collect();
+            let answer = |len: u32, step: u32| {
+                let own = (0..len).map(|i| (index * 7 + i * i + step) % VOCABULARY);
+                let input_ids: Vec<u32> = prompt.iter().copied().chain(own).collect();
+                let label = |(i, &id): (usize, &u32)| if i < prompt.len() { -100 } else { id.cast_signed() };
+                let labels = input_ids.iter().enumerate().map(label).collect();
+                batch::Sample::new(input_ids, labels).unwrap()
+            };
+            let (chosen, rejected) = (answer(4 + index % 3, 5), answer(3 + index % 4, 17));
+            Sample::pair(format!("pairs.jsonl:{}", index + 1), chosen, rejected).unwrap()
         })
         .collect()
 }
@@ -91,6 +113,9 @@ pub(crate) fn job(
 pub(crate) struct Recorder {
     pub(crate) steps: Vec<StepMetrics>,
     pub(crate) eval_losses: Vec<(u64, f64)>,
+    pub(crate) eval_rewards: Vec<Rewards>,
+    /// Pairs measured before the first step, as told.
+    pub(crate) measured: Vec<(usize, usize)>,
     pub(crate) saved: Vec<PathBuf>,
     pub(crate) untrained_samples: usize,
     pub(crate) stop_after: Option<u64>,
@@ -101,7 +126,11 @@ impl Observer for Recorder {
         match event {
             Event::Started { untrained_samples, .. } => self.untrained_samples = untrained_samples,
             Event::Step(metrics) => self.steps.push(metrics.clone()),
-            Event::Evaluated(metrics) => self.eval_losses.push((metrics.step, metrics.eval_loss)),
+            Event::Evaluated(metrics) => {
+                self.eval_losses.push((metrics.step, metrics.eval_loss));
+                self.eval_rewards.extend(metrics.rewards);
+            }
+            Event::MeasuringReference { done, total } => self.measured.push((done, total)),
             Event::CheckpointSaved { path, .. } | Event::WeightsSaved { path } => {
                 self.saved.push(path.to_owned())
             }
