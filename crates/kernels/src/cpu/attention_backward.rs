@@ -3,14 +3,14 @@
 //! Work is cut by tree of segments and key head: keys and values of one tree gather gradients from all its queries,
 //! in the order of the queries, on one thread.
 
-use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 use super::Read;
 use super::attention::{
     CpuSpans, KEY_BLOCK, QUERY_BLOCK, Shared, check, key_blocks, stack_heads, visible, with_scratch,
 };
-use super::matmul::{Factor, product};
+use super::matmul::{Factor, Threads, product};
+use super::panels::Engine;
 use super::simd::{dot, exp, vectorised};
 use crate::device::{AttentionShape, Matrix, Transpose};
 use crate::tree::QuerySpan;
@@ -26,6 +26,7 @@ pub(super) struct Inputs<'a> {
 }
 
 pub(super) fn backward(
+    engine: Option<Engine>,
     shape: AttentionShape,
     spans: &CpuSpans,
     inputs: &Inputs<'_>,
@@ -59,7 +60,9 @@ pub(super) fn backward(
             let span = &spans.spans[span];
             for first in (0..span.len).step_by(QUERY_BLOCK) {
                 // SAFETY: as above.
-                unsafe { backward_block(shape, span, first, kv_head, inputs, d_qkv, [d_q, d_k, d_v]) };
+                unsafe {
+                    backward_block(engine, shape, span, first, kv_head, inputs, d_qkv, [d_q, d_k, d_v])
+                };
             }
         }
     });
@@ -103,7 +106,9 @@ unsafe fn clear(d_qkv: Shared, d_k: Matrix, d_v: Matrix, span: &QuerySpan, colum
 
 /// # Safety
 /// As for [`clear`], for all spans that this one's context reaches into.
+#[expect(clippy::too_many_arguments, reason = "one block of the loop above, all of its coordinates")]
 unsafe fn backward_block(
+    engine: Option<Engine>,
     shape: AttentionShape,
     span: &QuerySpan,
     first: usize,
@@ -145,18 +150,28 @@ unsafe fn backward_block(
             let (k, v) = (&inputs.k.buffer.values, &inputs.v.buffer.values);
             let by_rows = |values, at| Factor::new(values, at, Transpose::No);
             let by_columns = |values, at| Factor::new(values, at, Transpose::Yes);
-            let one = Parallelism::None;
+            let one = Threads::One;
             // SAFETY: the scratch parts are this thread's own and large enough; the parts of `d_k` and `d_v` are the
             // caller's promise.
             unsafe {
                 let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
-                product(1.0, q, by_columns(k, part(inputs.k.at)), 0.0, scores.as_mut_ptr(), score_at, one);
                 product(
+                    engine,
+                    1.0,
+                    q,
+                    by_columns(k, part(inputs.k.at)),
+                    0.0,
+                    Shared::new(scores),
+                    score_at,
+                    one,
+                );
+                product(
+                    engine,
                     1.0,
                     d_out,
                     by_columns(v, part(inputs.v.at)),
                     0.0,
-                    d_scores.as_mut_ptr(),
+                    Shared::new(d_scores),
                     score_at,
                     one,
                 );
@@ -179,17 +194,17 @@ unsafe fn backward_block(
             );
             let place = |at: Matrix| {
                 let at = part(at);
-                (d_qkv.at(at.offset), at)
+                (d_qkv.from(at.offset), at)
             };
             // SAFETY: as above.
             unsafe {
                 let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
                 let (to, at) = place(d_v);
-                product(1.0, by_columns(scores, score_at), d_out, 1.0, to, at, one);
+                product(engine, 1.0, by_columns(scores, score_at), d_out, 1.0, to, at, one);
                 let (to, at) = place(d_k);
-                product(1.0, by_columns(d_scores, score_at), q, 1.0, to, at, one);
+                product(engine, 1.0, by_columns(d_scores, score_at), q, 1.0, to, at, one);
                 let (d_scores, k) = (by_rows(d_scores, score_at), by_rows(k, part(inputs.k.at)));
-                product(scale, d_scores, k, 1.0, d_queries.as_mut_ptr(), wide, one);
+                product(engine, scale, d_scores, k, 1.0, Shared::new(d_queries), wide, one);
             }
         }
         for g in 0..group {

@@ -5,12 +5,12 @@
 
 mod attention;
 mod attention_backward;
-mod bf16;
 mod buffer;
 mod head;
 mod matmul;
 mod norm;
 mod optimizer;
+mod panels;
 mod pointwise;
 mod rope;
 mod rows;
@@ -21,9 +21,9 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 pub use attention::CpuSpans;
-use bf16::Engine;
-pub use bf16::{Precision, UnsupportedPrecision};
 use buffer::Values;
+use panels::Engine;
+pub use panels::{Precision, UnsupportedPrecision};
 
 use crate::device::{
     AdamWStep, AttentionShape, Device, Direction, HeadRows, Matrix, RopeShape, Transpose, View, ViewMut,
@@ -34,8 +34,7 @@ use crate::tree::QuerySpan;
 #[derive(Debug, Clone, Default)]
 pub struct CpuDevice {
     pool: Option<Arc<ThreadPool>>,
-    /// What multiplies in bf16, where that is asked for.
-    engine: Option<Engine>,
+    precision: Precision,
 }
 
 impl CpuDevice {
@@ -52,7 +51,7 @@ impl CpuDevice {
     pub fn with_threads(threads: usize) -> std::io::Result<Self> {
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
-        Ok(Self { pool: Some(Arc::new(pool)), engine: None })
+        Ok(Self { pool: Some(Arc::new(pool)), precision: Precision::F32 })
     }
 
     /// The same device, its matrix products computed in `precision`.
@@ -64,17 +63,16 @@ impl CpuDevice {
     /// # Errors
     /// If this machine has no instructions for it: nothing is emulated.
     pub fn with_precision(self, precision: Precision) -> Result<Self, UnsupportedPrecision> {
-        let engine = match precision {
-            Precision::F32 => None,
-            Precision::Bf16 => Some(Engine::detect().ok_or(UnsupportedPrecision)?),
-        };
-        Ok(Self { engine, ..self })
+        if !precision.is_available() {
+            return Err(UnsupportedPrecision);
+        }
+        Ok(Self { precision, ..self })
     }
 
     /// What matrix products are computed in.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.engine.map_or(Precision::F32, |_| Precision::Bf16)
+        self.precision
     }
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
@@ -172,7 +170,9 @@ impl Device for CpuDevice {
         beta: f32,
         c: Write<'_>,
     ) {
-        self.run(|| matmul::matmul(self.engine, alpha, a, transpose_a, b, transpose_b, beta, c));
+        self.run(|| {
+            matmul::matmul(Engine::of(self.precision), alpha, a, transpose_a, b, transpose_b, beta, c)
+        });
     }
 
     fn gather_rows(&self, table: Read<'_>, ids: &Vec<u32>, out: Write<'_>) {
@@ -241,7 +241,18 @@ impl Device for CpuDevice {
         out: Write<'_>,
         log_sum_exp: &mut CpuBuffer,
     ) {
-        self.run(|| attention::forward(shape, spans, q, k, v, out, &mut log_sum_exp.values));
+        self.run(|| {
+            attention::forward(
+                Engine::of(self.precision),
+                shape,
+                spans,
+                q,
+                k,
+                v,
+                out,
+                &mut log_sum_exp.values,
+            )
+        });
     }
 
     fn attention_backward(
@@ -259,8 +270,11 @@ impl Device for CpuDevice {
         d_k: Matrix,
         d_v: Matrix,
     ) {
+        let engine = Engine::of(self.precision);
         let inputs = attention_backward::Inputs { q, k, v, out, log_sum_exp: &log_sum_exp.values, d_out };
-        self.run(|| attention_backward::backward(shape, spans, &inputs, &mut d_qkv.values, [d_q, d_k, d_v]));
+        self.run(|| {
+            attention_backward::backward(engine, shape, spans, &inputs, &mut d_qkv.values, [d_q, d_k, d_v])
+        });
     }
 
     fn swiglu(&self, gate: Read<'_>, up: Read<'_>, out: Write<'_>) {

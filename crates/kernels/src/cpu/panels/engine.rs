@@ -16,10 +16,10 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Whether this machine computes in it faster than by emulation.
+    /// Whether this machine has instructions for it.
     #[must_use]
     pub fn is_available(self) -> bool {
-        self == Self::F32 || Engine::detect().is_some()
+        self == Self::F32 || Engine::of(self).is_some()
     }
 }
 
@@ -31,34 +31,42 @@ impl Precision {
 )]
 pub struct UnsupportedPrecision;
 
-/// The instructions that multiply.
+/// The instructions that multiply panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cpu) enum Engine {
-    /// Tiles of 16 rows by 64 bytes (`tdpbf16ps`), packed by AVX512-BF16.
+    /// bf16 in tiles of 16 rows by 64 bytes (`tdpbf16ps`), packed by AVX512-BF16.
     #[cfg(target_arch = "x86_64")]
     Amx,
-    /// Vectors of 16 pairs (`vdpbf16ps`).
+    /// bf16 in vectors of 16 pairs (`vdpbf16ps`).
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16,
+    /// f32 in vectors of 16.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl Engine {
-    /// The best this machine has.
-    pub(in crate::cpu) fn detect() -> Option<Self> {
-        static FOUND: OnceLock<Option<Engine>> = OnceLock::new();
-        *FOUND.get_or_init(Self::look)
+    /// The best this machine has for a precision.
+    pub(in crate::cpu) fn of(precision: Precision) -> Option<Self> {
+        static FOUND: OnceLock<[Option<Engine>; 2]> = OnceLock::new();
+        let [plain, rounding] = *FOUND.get_or_init(Self::look);
+        match precision {
+            Precision::F32 => plain,
+            Precision::Bf16 => rounding,
+        }
     }
 
+    /// For f32 and for bf16.
     #[cfg(target_arch = "x86_64")]
-    fn look() -> Option<Self> {
-        let vectors = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512bf16");
-        vectors.then(|| if super::amx::is_granted() { Self::Amx } else { Self::Avx512 })
+    fn look() -> [Option<Self>; 2] {
+        let vectors = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
+        let pairs = vectors && is_x86_feature_detected!("avx512bf16");
+        let rounding = pairs.then(|| if super::amx::is_granted() { Self::Amx } else { Self::Avx512Bf16 });
+        [vectors.then_some(Self::Avx512), rounding]
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn look() -> Option<Self> {
-        None
+    fn look() -> [Option<Self>; 2] {
+        [None, None]
     }
 }

@@ -1,7 +1,7 @@
-//! Machines without bf16 instructions that we use: no engine exists, so no product is ever asked for.
+//! Machines without AVX-512: no engine exists, so no product is ever asked for.
 
 use super::super::attention::Shared;
-use super::super::matmul::Factor;
+use super::super::matmul::{Factor, Threads};
 use super::Engine;
 use crate::device::Matrix;
 
@@ -15,6 +15,7 @@ pub(in crate::cpu) unsafe fn product(
     _beta: f32,
     _c: Shared,
     _at: Matrix,
+    _threads: Threads,
 ) {
     match engine {}
 }

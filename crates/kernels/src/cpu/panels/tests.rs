@@ -1,23 +1,23 @@
 use super::super::attention::Shared;
-use super::super::matmul::Factor;
-use super::engine::Engine;
-use super::{amx, product};
+use super::super::matmul::{Factor, Threads};
+use super::{Engine, Precision, amx, product};
 use crate::device::{Matrix, Transpose};
 use crate::random::CounterRng;
 
 /// The engines of this machine; says aloud which are not here.
 fn engines() -> Vec<Engine> {
-    let best = Engine::detect();
-    if best.is_none() {
-        eprintln!("not tested: this CPU has no AVX512-BF16");
-    } else if !amx::is_granted() {
-        eprintln!("AMX not tested: this CPU or operating system has none");
+    let (plain, best) = (Engine::of(Precision::F32), Engine::of(Precision::Bf16));
+    for (missing, what) in [
+        (plain.is_none(), "panels in f32: this CPU has no AVX-512"),
+        (best.is_none(), "bf16: this CPU has no AVX512-BF16"),
+        (!amx::is_granted(), "AMX: this CPU or its operating system has none"),
+    ] {
+        if missing {
+            eprintln!("not tested: {what}");
+        }
     }
-    match best {
-        None => Vec::new(),
-        Some(Engine::Avx512) => vec![Engine::Avx512],
-        Some(Engine::Amx) => vec![Engine::Avx512, Engine::Amx],
-    }
+    let vectors = best.map(|_| Engine::Avx512Bf16);
+    [plain, vectors, best.filter(|&best| best == Engine::Amx)].into_iter().flatten().collect()
 }
 
 fn normal(seed: u64, len: usize) -> Vec<f32> {
@@ -38,9 +38,10 @@ fn inside(transpose: Transpose, rows: usize, cols: usize) -> Matrix {
     Matrix::dense(rows + 1, cols + 3).columns(2, cols).rows(1, rows)
 }
 
-fn element(values: &[f32], at: Matrix, transpose: Transpose, r: usize, c: usize) -> f64 {
+fn element(engine: Engine, values: &[f32], at: Matrix, transpose: Transpose, r: usize, c: usize) -> f64 {
     let (r, c) = if transpose == Transpose::No { (r, c) } else { (c, r) };
-    rounded(values[at.offset + r * at.stride + c])
+    let value = values[at.offset + r * at.stride + c];
+    if engine == Engine::Avx512 { f64::from(value) } else { rounded(value) }
 }
 
 fn check(engine: Engine, [m, n, k]: [usize; 3], [ta, tb]: [Transpose; 2], alpha: f32, beta: f32) {
@@ -51,13 +52,14 @@ fn check(engine: Engine, [m, n, k]: [usize; 3], [ta, tb]: [Transpose; 2], alpha:
     let (left, right) = (Factor::new(&a, a_at, ta), Factor::new(&b, b_at, tb));
     let to = Shared::new(&mut c[c_at.offset..]);
     // SAFETY: `c` is this test's own and large enough, and the engine was detected.
-    unsafe { product(engine, alpha, left, right, beta, to, c_at) };
+    unsafe { product(engine, alpha, left, right, beta, to, c_at, Threads::All) };
     for (i, (&found, &before)) in c.iter().zip(&before).enumerate() {
         let place = i.checked_sub(c_at.offset).map(|i| (i / c_at.stride, i % c_at.stride));
         let (expected, size) = match place.filter(|&(r, c)| r < m && c < n) {
             None => (f64::from(before), 0.0),
             Some((r, c)) => {
-                let terms = (0..k).map(|i| element(&a, a_at, ta, r, i) * element(&b, b_at, tb, i, c));
+                let terms =
+                    (0..k).map(|i| element(engine, &a, a_at, ta, r, i) * element(engine, &b, b_at, tb, i, c));
                 let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
                 let kept = f64::from(beta) * f64::from(before);
                 (kept + f64::from(alpha) * sum, kept.abs() + f64::from(alpha.abs()) * size)
@@ -116,7 +118,7 @@ fn what_is_not_a_number_stays_visible() {
         let at = Matrix::dense(32, 32);
         let (left, right) = (Factor::new(&a, at, Transpose::No), Factor::new(&b, at, Transpose::No));
         // SAFETY: as above.
-        unsafe { product(engine, 1.0, left, right, 0.0, Shared::new(&mut c), at) };
+        unsafe { product(engine, 1.0, left, right, 0.0, Shared::new(&mut c), at, Threads::One) };
         for (r, row) in c.chunks_exact(32).enumerate() {
             match r {
                 5 => assert!(row.iter().all(|x| x.is_nan())),
