@@ -1,5 +1,4 @@
-//! The matrix product: by packed panels where the machine has the instructions and the shape gains by it, else by the
-//! `gemm` crate.
+//! The matrix product: by the `gemm` crate, or (bf16) by packed panels where the shape gains by it.
 
 use gemm_common::Parallelism;
 

@@ -56,9 +56,9 @@ impl CpuDevice {
 
     /// The same device, its matrix products computed in `precision`.
     ///
-    /// In [`Precision::Bf16`], [`Device::matmul`] rounds its factors to bf16 and sums in f32; storage, results and all
-    /// other operations (attention included) stay f32, and so do products with fewer than 32 rows, columns or depth,
-    /// which are not faster in bf16. Numbers below f32's normal range count as zero.
+    /// In [`Precision::Bf16`], [`Device::matmul`] and the products inside attention round their factors to bf16 and sum
+    /// in f32; storage, results and all other operations stay f32, and so do products with fewer than 32 rows, columns
+    /// or depth, most of whose panels would be zeros. Numbers below f32's normal range count as zero.
     ///
     /// # Errors
     /// If this machine has no instructions for it: nothing is emulated.

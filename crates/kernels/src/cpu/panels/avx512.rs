@@ -1,4 +1,4 @@
-//! The product of two packed panels with vectors of 16: pairs of bf16, or f32.
+//! The product of two packed panels with vectors of 16 pairs of bf16.
 
 use std::arch::x86_64::*;
 
@@ -13,7 +13,7 @@ const ROWS: usize = 8;
 /// The CPU has AVX512-BF16. `a` and `b` hold as many lines; `c` is the first element of 32 rows of 32 numbers, `stride` elements apart, that
 /// this call alone touches.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-pub(super) unsafe fn multiply_pairs(a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
+pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
     for first in (0..32).step_by(ROWS) {
         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
         for (a, b) in a.chunks_exact(32).zip(b.chunks_exact(32)) {
@@ -33,35 +33,10 @@ pub(super) unsafe fn multiply_pairs(a: &[Line], b: &[Line], c: *mut f32, stride:
     }
 }
 
-/// As [`multiply_pairs`], of panels of f32.
-///
-/// # Safety
-/// As for [`multiply_pairs`]; the CPU has AVX-512.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply_singles(a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
-    for first in (0..32).step_by(ROWS) {
-        let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-        for (a, b) in a.chunks_exact(32).zip(b.chunks_exact(32)) {
-            let a = &a[first..first + ROWS];
-            for depth in 0..16 {
-                let right = [&b[depth], &b[16 + depth]].map(|line| _mm512_castsi512_ps(load(line)));
-                for (sums, a) in sums.iter_mut().zip(a) {
-                    let left = _mm512_castsi512_ps(_mm512_set1_epi32(a.0[depth] as i32));
-                    for (sum, right) in sums.iter_mut().zip(right) {
-                        *sum = _mm512_fmadd_ps(left, right, *sum);
-                    }
-                }
-            }
-        }
-        // SAFETY: the destination is the caller's promise.
-        unsafe { put(sums, c.add(first * stride), stride, add) };
-    }
-}
-
 /// Writes or adds sums.
 ///
 /// # Safety
-/// As for [`multiply_pairs`], with 8 rows.
+/// As for [`multiply`], with 8 rows.
 #[target_feature(enable = "avx512f")]
 #[inline]
 unsafe fn put(sums: [[__m512; 2]; ROWS], c: *mut f32, stride: usize, add: bool) {

@@ -1,4 +1,4 @@
-//! Machines without AVX-512: no engine exists, so no product is ever asked for.
+//! Machines without AVX512-BF16: no engine exists, so no product is ever asked for.
 
 use super::super::attention::Shared;
 use super::super::matmul::{Factor, Threads};
@@ -7,6 +7,7 @@ use crate::device::Matrix;
 
 /// # Safety
 /// None is needed: there is no engine to call it with.
+#[expect(clippy::too_many_arguments, reason = "the BLAS signature and what multiplies")]
 pub(in crate::cpu) unsafe fn product(
     engine: Engine,
     _alpha: f32,

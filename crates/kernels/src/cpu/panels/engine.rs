@@ -31,42 +31,37 @@ impl Precision {
 )]
 pub struct UnsupportedPrecision;
 
-/// The instructions that multiply panels.
+/// The instructions that multiply panels of bf16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cpu) enum Engine {
-    /// bf16 in tiles of 16 rows by 64 bytes (`tdpbf16ps`), packed by AVX512-BF16.
+    /// Tiles of 16 rows by 64 bytes (`tdpbf16ps`), packed by AVX512-BF16.
     #[cfg(target_arch = "x86_64")]
     Amx,
-    /// bf16 in vectors of 16 pairs (`vdpbf16ps`).
-    #[cfg(target_arch = "x86_64")]
-    Avx512Bf16,
-    /// f32 in vectors of 16.
+    /// Vectors of 16 pairs (`vdpbf16ps`).
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl Engine {
-    /// The best this machine has for a precision.
+    /// The best this machine has for a precision; f32 needs none, as the `gemm` crate is as fast.
     pub(in crate::cpu) fn of(precision: Precision) -> Option<Self> {
-        static FOUND: OnceLock<[Option<Engine>; 2]> = OnceLock::new();
-        let [plain, rounding] = *FOUND.get_or_init(Self::look);
+        static FOUND: OnceLock<Option<Engine>> = OnceLock::new();
         match precision {
-            Precision::F32 => plain,
-            Precision::Bf16 => rounding,
+            Precision::F32 => None,
+            Precision::Bf16 => *FOUND.get_or_init(Self::look),
         }
     }
 
-    /// For f32 and for bf16.
     #[cfg(target_arch = "x86_64")]
-    fn look() -> [Option<Self>; 2] {
-        let vectors = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw");
-        let pairs = vectors && is_x86_feature_detected!("avx512bf16");
-        let rounding = pairs.then(|| if super::amx::is_granted() { Self::Amx } else { Self::Avx512Bf16 });
-        [vectors.then_some(Self::Avx512), rounding]
+    fn look() -> Option<Self> {
+        let vectors = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512bf16");
+        vectors.then(|| if super::amx::is_granted() { Self::Amx } else { Self::Avx512 })
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn look() -> [Option<Self>; 2] {
-        [None, None]
+    fn look() -> Option<Self> {
+        None
     }
 }

@@ -1,9 +1,9 @@
-//! The matrix product by packed panels, on CPUs with AVX-512: in f32, or with factors rounded to bf16 and sums in f32.
+//! The matrix product by packed panels, with factors rounded to bf16 and sums in f32.
 //!
-//! In: f32 factors and a destination. Out: their f32 product; in bf16, that of the factors rounded to nearest, ties to
-//! even. Both factors are packed into panels as the multiplying instructions want them: the shorter side once for all
-//! threads, the longer side a few panels at a time on the thread that multiplies them. Each element is summed in the
-//! same order for any number of threads. Not known: what the product is for.
+//! In: f32 factors and a destination. Out: the f32 product of the factors rounded to nearest, ties to even. Both
+//! factors are packed into panels as the multiplying instructions want them: the shorter side once for all threads,
+//! the longer side a few panels at a time on the thread that multiplies them. Each element is summed in the same order
+//! for any number of threads. Not known: what the product is for.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;

@@ -1,7 +1,7 @@
 //! Packing: a factor's panel of 32 rows (or columns) in the order in which it is multiplied.
 //!
 //! A panel is a run of steps; a step is two tiles (16 rows or columns each) of 16 lines of 64 bytes. Its 16 units of
-//! depth are single f32 or pairs of bf16. In the left factor's tile a line is one row: its 16 units. In the right
+//! depth are pairs of bf16. In the left factor's tile a line is one row: its 16 units. In the right
 //! factor's tile a line is one unit of 16 columns side by side. What lies outside the factor is zero.
 
 use std::arch::x86_64::*;
@@ -11,10 +11,12 @@ use super::super::matmul::Factor;
 
 /// Rows or columns of a panel.
 pub(super) const PANEL: usize = 32;
+/// Depth of a step, in numbers.
+pub(super) const STEP: usize = 2 * TILE;
 /// Rows or columns of a tile, and the units of depth of a step.
-pub(super) const TILE: usize = 16;
+const TILE: usize = 16;
 
-/// 16 units.
+/// 16 pairs of bf16.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Line(pub(super) [u32; 16]);
@@ -63,7 +65,7 @@ impl<'a> Side<'a> {
     /// The CPU has AVX512-BF16.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     pub(super) unsafe fn pack_pairs(&self, first: usize, depth: Range<usize>, panel: &mut [Line]) {
-        for Step { start, count, deep, lines } in self.steps(first, depth, 2 * TILE, panel) {
+        for Step { start, count, deep, lines } in self.steps(first, depth, panel) {
             // SAFETY: a step names numbers of the factor.
             unsafe {
                 match self.found() {
@@ -77,50 +79,29 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// As [`Side::pack_pairs`], with numbers as they are.
-    ///
-    /// # Safety
-    /// The CPU has AVX-512.
-    #[target_feature(enable = "avx512f")]
-    pub(super) unsafe fn pack_singles(&self, first: usize, depth: Range<usize>, panel: &mut [Line]) {
-        for Step { start, count, deep, lines } in self.steps(first, depth, TILE, panel) {
-            // SAFETY: a step names numbers of the factor.
-            unsafe {
-                match self.found() {
-                    Lines::Rows => rows_of_singles(start, self.outer_stride, count, deep, lines),
-                    Lines::Units => singles(start, self.depth_stride, count, deep, lines),
-                }
-            }
-            if self.found() != self.lines {
-                lines.chunks_exact_mut(TILE).for_each(|tile| transpose(tile));
-            }
-        }
-    }
-
     /// What the factor's own memory makes the easier lines.
     fn found(&self) -> Lines {
         if self.depth_stride == 1 { Lines::Rows } else { Lines::Units }
     }
 
-    /// The steps of a panel, `long` numbers deep each (the last may be shorter).
+    /// The steps of a panel; the last may be less deep.
     fn steps<'p>(
         &'p self,
         first: usize,
         depth: Range<usize>,
-        long: usize,
         panel: &'p mut [Line],
     ) -> impl Iterator<Item = Step<'p>> {
         assert!(
             first < self.outer
                 && depth.end <= self.depth
-                && panel.len() == depth.len().div_ceil(long) * PANEL,
+                && panel.len() == depth.len().div_ceil(STEP) * PANEL,
             "matmul: a panel outside its factor"
         );
         // The end of the factor lies inside `values`: checked when the factor was made.
         let count = (self.outer - first).min(PANEL);
-        panel.chunks_exact_mut(PANEL).zip(depth.clone().step_by(long)).map(move |(lines, from)| {
+        panel.chunks_exact_mut(PANEL).zip(depth.clone().step_by(STEP)).map(move |(lines, from)| {
             let at = first * self.outer_stride + from * self.depth_stride;
-            Step { start: self.values[at..].as_ptr(), count, deep: long.min(depth.end - from), lines }
+            Step { start: self.values[at..].as_ptr(), count, deep: STEP.min(depth.end - from), lines }
         })
     }
 }
@@ -174,7 +155,7 @@ unsafe fn rows_of_pairs(start: *const f32, stride: usize, count: usize, deep: us
     for (row, line) in step.iter_mut().enumerate() {
         let at = start.wrapping_add(row * stride);
         let (low, high) = if row < count { (low, high) } else { (0, 0) };
-        prefetch(at.wrapping_add(2 * TILE));
+        prefetch(at.wrapping_add(STEP));
         // SAFETY: the caller's promise; masked elements are not touched.
         let (low, high) =
             unsafe { (_mm512_maskz_loadu_ps(low, at), _mm512_maskz_loadu_ps(high, at.wrapping_add(16))) };
@@ -198,8 +179,8 @@ unsafe fn pairs(start: *const f32, stride: usize, count: usize, deep: usize, ste
     for (pair, lines) in left.iter_mut().zip(right).enumerate() {
         let depths = [2 * pair, 2 * pair + 1];
         let [even, odd] = depths.map(|depth| start.wrapping_add(depth * stride));
-        prefetch(even.wrapping_add(2 * TILE * stride));
-        prefetch(odd.wrapping_add(2 * TILE * stride));
+        prefetch(even.wrapping_add(STEP * stride));
+        prefetch(odd.wrapping_add(STEP * stride));
         for (half, line) in [lines.0, lines.1].into_iter().enumerate() {
             let [even_mask, odd_mask] = depths.map(|depth| if depth < deep { present[half] } else { 0 });
             // SAFETY: the caller's promise; masked elements are not touched.
@@ -210,43 +191,6 @@ unsafe fn pairs(start: *const f32, stride: usize, count: usize, deep: usize, ste
                 )
             };
             store(line, _mm512_permutexvar_epi16(interleave, round(even, odd)));
-        }
-    }
-}
-
-/// A step of a factor whose depth is contiguous.
-///
-/// # Safety
-/// `count` (at most 32) rows of `deep` (at most 16) numbers lie at `start`, `stride` apart.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn rows_of_singles(start: *const f32, stride: usize, count: usize, deep: usize, step: &mut [Line]) {
-    for (row, line) in step.iter_mut().enumerate() {
-        let at = start.wrapping_add(row * stride);
-        prefetch(at.wrapping_add(TILE));
-        // SAFETY: the caller's promise; masked elements are not touched.
-        let numbers = unsafe { _mm512_maskz_loadu_ps(if row < count { mask(deep) } else { 0 }, at) };
-        store(line, _mm512_castps_si512(numbers));
-    }
-}
-
-/// A step of a factor whose rows (or columns) are contiguous.
-///
-/// # Safety
-/// `deep` (at most 16) runs of `count` (at most 32) numbers lie at `start`, `stride` apart.
-#[target_feature(enable = "avx512f")]
-#[inline]
-unsafe fn singles(start: *const f32, stride: usize, count: usize, deep: usize, step: &mut [Line]) {
-    let present = [mask(count), mask(count.saturating_sub(TILE))];
-    let (left, right) = step.split_at_mut(TILE);
-    for (depth, lines) in left.iter_mut().zip(right).enumerate() {
-        let at = start.wrapping_add(depth * stride);
-        prefetch(at.wrapping_add(TILE * stride));
-        for (half, line) in [lines.0, lines.1].into_iter().enumerate() {
-            let present = if depth < deep { present[half] } else { 0 };
-            // SAFETY: the caller's promise; masked elements are not touched.
-            let numbers = unsafe { _mm512_maskz_loadu_ps(present, at.wrapping_add(half * TILE)) };
-            store(line, _mm512_castps_si512(numbers));
         }
     }
 }

@@ -7,13 +7,13 @@ use rayon::prelude::*;
 
 use super::super::attention::Shared;
 use super::super::matmul::{Factor, Threads};
-use super::pack::{Line, PANEL, Side, TILE};
+use super::pack::{Line, PANEL, STEP, Side};
 use super::{Engine, amx, avx512};
 use crate::device::Matrix;
 
-/// Steps of a block of depth: a panel of it (32 KiB) stays in the first cache while it meets all panels of the other
+/// Depth of a block: a panel of it (32 KiB) stays in the first cache while it meets all panels of the other
 /// side.
-const STEPS: usize = 16;
+const DEPTH: usize = 512;
 /// Rows (or columns) of the shared side that are packed at a time: a block of them (1 MiB) stays in the second cache.
 const SHARED: usize = 1024;
 /// Panels of the other side that one task packs and multiplies at most: rows of the destination are then written in
@@ -33,7 +33,7 @@ struct Target {
     beta: f32,
 }
 
-/// `c = beta * c + alpha * a · b`, with an engine of bf16 of `a` and `b` rounded to it.
+/// `c = beta * c + alpha * a · b` with `a` and `b` rounded to bf16.
 ///
 /// # Safety
 /// `c` points to the first element of a matrix shaped as `at` (its offset aside) that this call alone may touch.
@@ -63,7 +63,6 @@ pub(in crate::cpu) unsafe fn product(
     let left_is_shared = at.rows <= at.cols;
     let (shared, own) = if left_is_shared { (left, right) } else { (right, left) };
     let one_thread = threads == Threads::One;
-    let long = depth_of_step(engine);
     let own_panels = own.outer.div_ceil(PANEL);
     // How tasks are cut changes no sum, so it may depend on the number of threads.
     let group = (own_panels / (4 * rayon::current_num_threads())).clamp(1, OWN);
@@ -73,15 +72,15 @@ pub(in crate::cpu) unsafe fn product(
     let mut packed = PACKED.take();
     for shared_from in (0..shared.outer).step_by(SHARED) {
         let shared_panels = SHARED.min(shared.outer - shared_from).div_ceil(PANEL);
-        for depth in cuts(left.depth, long) {
-            let lines = depth.len().div_ceil(long) * PANEL;
+        for depth in cuts(left.depth) {
+            let lines = depth.len().div_ceil(STEP) * PANEL;
             if packed.len() < shared_panels * lines {
                 packed.resize(shared_panels * lines, Line::ZERO);
             }
             let packed = &mut packed[..shared_panels * lines];
             let pack = |(panel, to): (usize, &mut [Line])| {
-                // SAFETY: the engine was detected.
-                unsafe { pack_panel(engine, shared, shared_from + panel * PANEL, depth.clone(), to) };
+                // SAFETY: every engine has AVX512-BF16.
+                unsafe { shared.pack_pairs(shared_from + panel * PANEL, depth.clone(), to) };
             };
             if one_thread {
                 packed.chunks_exact_mut(lines).enumerate().for_each(pack);
@@ -94,8 +93,8 @@ pub(in crate::cpu) unsafe fn product(
                 let panels = task * group..own_panels.min((task + 1) * group);
                 with_own(panels.len() * lines, |mine| {
                     for (panel, to) in panels.clone().zip(mine.chunks_exact_mut(lines)) {
-                        // SAFETY: the engine was detected.
-                        unsafe { pack_panel(engine, own, panel * PANEL, depth.clone(), to) };
+                        // SAFETY: every engine has AVX512-BF16.
+                        unsafe { own.pack_pairs(panel * PANEL, depth.clone(), to) };
                     }
                     let (mine, first) = (&*mine, panels.start * PANEL);
                     let (lefts, rights, row, col) = if left_is_shared {
@@ -114,7 +113,7 @@ pub(in crate::cpu) unsafe fn product(
                     match engine {
                         // SAFETY: the engine was detected, and the closure stays here.
                         Engine::Amx => unsafe { amx::with_tiles(all) },
-                        Engine::Avx512Bf16 | Engine::Avx512 => all(),
+                        Engine::Avx512 => all(),
                     }
                 });
             };
@@ -128,31 +127,11 @@ pub(in crate::cpu) unsafe fn product(
     PACKED.set(packed);
 }
 
-/// Numbers that a step of a panel is deep.
-fn depth_of_step(engine: Engine) -> usize {
-    match engine {
-        Engine::Amx | Engine::Avx512Bf16 => 2 * TILE,
-        Engine::Avx512 => TILE,
-    }
-}
-
 /// Cuts a depth into about equal parts of whole steps.
-fn cuts(depth: usize, step: usize) -> impl Iterator<Item = Range<usize>> {
-    let parts = depth.div_ceil(STEPS * step);
-    let part = depth.div_ceil(parts).next_multiple_of(step);
+fn cuts(depth: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = depth.div_ceil(DEPTH);
+    let part = depth.div_ceil(parts).next_multiple_of(STEP);
     (0..depth).step_by(part).map(move |from| from..depth.min(from + part))
-}
-
-/// # Safety
-/// The engine was detected on this machine.
-unsafe fn pack_panel(engine: Engine, side: Side<'_>, first: usize, depth: Range<usize>, to: &mut [Line]) {
-    // SAFETY: an engine of bf16 has AVX512-BF16, the other AVX-512.
-    unsafe {
-        match engine {
-            Engine::Amx | Engine::Avx512Bf16 => side.pack_pairs(first, depth, to),
-            Engine::Avx512 => side.pack_singles(first, depth, to),
-        }
-    }
 }
 
 /// Lends this thread's place for its panels.
@@ -193,14 +172,13 @@ unsafe fn block(engine: Engine, a: &[Line], b: &[Line], row: usize, col: usize, 
 }
 
 /// # Safety
-/// As for [`amx::multiply`] and [`avx512::multiply_pairs`].
+/// As for [`amx::multiply`] and [`avx512::multiply`].
 unsafe fn multiply(engine: Engine, a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         match engine {
             Engine::Amx => amx::multiply(a, b, c, stride, add),
-            Engine::Avx512Bf16 => avx512::multiply_pairs(a, b, c, stride, add),
-            Engine::Avx512 => avx512::multiply_singles(a, b, c, stride, add),
+            Engine::Avx512 => avx512::multiply(a, b, c, stride, add),
         }
     }
 }
