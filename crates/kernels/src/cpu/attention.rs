@@ -5,10 +5,10 @@
 
 use std::cell::RefCell;
 
-use gemm_common::Parallelism;
 use rayon::prelude::*;
 
-use super::matmul::{Factor, product};
+use super::matmul::{Factor, Threads, product};
+use super::panels::Engine;
 use super::simd::{exp_in_place, max, vectorised};
 use super::{Read, Write};
 use crate::device::{AttentionShape, Matrix, Transpose};
@@ -51,6 +51,11 @@ unsafe impl Sync for Shared {}
 impl Shared {
     pub(super) fn new(values: &mut [f32]) -> Self {
         Self(values.as_mut_ptr())
+    }
+
+    /// What begins `offset` elements further on.
+    pub(super) fn from(self, offset: usize) -> Self {
+        Self(self.at(offset))
     }
 
     pub(super) fn at(self, offset: usize) -> *mut f32 {
@@ -105,7 +110,9 @@ pub(super) fn visible(causal: Option<isize>, i: usize, keys: usize) -> usize {
     causal.map_or(keys, |seen| (seen + i as isize).clamp(0, keys as isize) as usize)
 }
 
+#[expect(clippy::too_many_arguments, reason = "three inputs, two outputs, their shape and what multiplies")]
 pub(super) fn forward(
+    engine: Option<Engine>,
     shape: AttentionShape,
     spans: &CpuSpans,
     q: Read<'_>,
@@ -133,7 +140,7 @@ pub(super) fn forward(
     let task = |&((span, first), kv_head): &((usize, usize), usize)| {
         let span = &spans.spans[span];
         let rows = QUERY_BLOCK.min(span.len - first);
-        forward_block(shape, span, first, rows, kv_head, [q, k, v], out_at, out, log_sum_exp);
+        forward_block(engine, shape, span, first, rows, kv_head, [q, k, v], out_at, out, log_sum_exp);
     };
     // Blocks of one query (decoding) are too small to wake another thread for a few of them.
     if tasks.len() <= 1 || q.at.rows * heads * head_dim < 1 << 10 {
@@ -189,6 +196,7 @@ pub(super) fn stack_heads(
 
 #[expect(clippy::too_many_arguments, reason = "one block of the loop above, all of its coordinates")]
 fn forward_block(
+    engine: Option<Engine>,
     shape: AttentionShape,
     span: &QuerySpan,
     first: usize,
@@ -216,9 +224,8 @@ fn forward_block(
             let keys_factor = Factor::new(&k.buffer.values, part(k), Transpose::Yes);
             let queries = Factor::new(queries, wide, Transpose::No);
             // SAFETY: `scores` is this thread's own and holds `stacked * KEY_BLOCK` numbers.
-            unsafe {
-                product(1.0, queries, keys_factor, 0.0, scores.as_mut_ptr(), score_at, Parallelism::None)
-            };
+            let to = Shared::new(scores);
+            unsafe { product(engine, 1.0, queries, keys_factor, 0.0, to, score_at, Threads::One) };
             vectorised(
                 #[inline(always)]
                 || {
@@ -242,7 +249,7 @@ fn forward_block(
             let values = Factor::new(&v.buffer.values, part(v), Transpose::No);
             let weights = Factor::new(scores, score_at, Transpose::No);
             // SAFETY: `sums` is this thread's own and holds `stacked * head_dim` numbers.
-            unsafe { product(1.0, weights, values, 1.0, sums.as_mut_ptr(), wide, Parallelism::None) };
+            unsafe { product(engine, 1.0, weights, values, 1.0, Shared::new(sums), wide, Threads::One) };
         }
         for g in 0..group {
             for i in 0..rows {

@@ -3,14 +3,14 @@
 //! Work is cut by tree of segments and key head: keys and values of one tree gather gradients from all its queries,
 //! in the order of the queries, on one thread.
 
-use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 use super::Read;
 use super::attention::{
     CpuSpans, KEY_BLOCK, QUERY_BLOCK, Shared, check, key_blocks, stack_heads, visible, with_scratch,
 };
-use super::matmul::{Factor, product};
+use super::matmul::{Factor, Threads, product};
+use super::panels::Engine;
 use super::simd::{dot, exp, vectorised};
 use crate::device::{AttentionShape, Matrix, Transpose};
 use crate::tree::QuerySpan;
@@ -26,6 +26,7 @@ pub(super) struct Inputs<'a> {
 }
 
 pub(super) fn backward(
+    engine: Option<Engine>,
     shape: AttentionShape,
     spans: &CpuSpans,
     inputs: &Inputs<'_>,
@@ -58,7 +59,7 @@ pub(super) fn backward(
             d_k,
             d_v,
             prefix,
-            d_prefix: shared_prefixes.at(task * 2 * prefix.end()),
+            d_prefix: shared_prefixes.from(task * 2 * prefix.end()),
             first_of_prefix: queries,
         };
         for &span in tree {
@@ -70,7 +71,9 @@ pub(super) fn backward(
             let span = &spans.spans[span];
             for first in (0..span.len).step_by(QUERY_BLOCK) {
                 // SAFETY: as above.
-                unsafe { backward_block(shape, span, first, kv_head, inputs, d_qkv, d_q, &gradients) };
+                unsafe {
+                    backward_block(engine, shape, span, first, kv_head, inputs, d_qkv, d_q, &gradients)
+                };
             }
         }
     });
@@ -110,20 +113,20 @@ struct KeyGradients {
     d_v: Matrix,
     /// Shape of each of the two parts that begin at `d_prefix`: keys, then values.
     prefix: Matrix,
-    d_prefix: *mut f32,
+    d_prefix: Shared,
     first_of_prefix: usize,
 }
 
 impl KeyGradients {
     /// Where the rows `start..start + keys` lie: keys, then values.
-    fn places(&self, d_qkv: Shared, start: usize, keys: usize, column: usize) -> [(*mut f32, Matrix); 2] {
+    fn places(&self, d_qkv: Shared, start: usize, keys: usize, column: usize) -> [(Shared, Matrix); 2] {
         if let Some(row) = start.checked_sub(self.first_of_prefix) {
             let at = self.prefix.rows(row, keys);
-            return [0, self.prefix.end()].map(|part| (self.d_prefix.wrapping_add(part + at.offset), at));
+            return [0, self.prefix.end()].map(|part| (self.d_prefix.from(part + at.offset), at));
         }
         [self.d_k, self.d_v].map(|at| {
             let at = at.rows(start, keys).columns(column, self.prefix.cols);
-            (d_qkv.at(at.offset), at)
+            (d_qkv.from(at.offset), at)
         })
     }
 }
@@ -168,6 +171,7 @@ unsafe fn clear(d_qkv: Shared, d_k: Matrix, d_v: Matrix, span: &QuerySpan, colum
 /// As for [`clear`], for all spans that this one's context reaches into; `gradients.d_prefix` is this thread's alone.
 #[expect(clippy::too_many_arguments, reason = "one block of the loop above, all of its coordinates")]
 unsafe fn backward_block(
+    engine: Option<Engine>,
     shape: AttentionShape,
     span: &QuerySpan,
     first: usize,
@@ -210,18 +214,28 @@ unsafe fn backward_block(
             let (k, v) = (&inputs.k.buffer.values, &inputs.v.buffer.values);
             let by_rows = |values, at| Factor::new(values, at, Transpose::No);
             let by_columns = |values, at| Factor::new(values, at, Transpose::Yes);
-            let one = Parallelism::None;
+            let one = Threads::One;
             // SAFETY: the scratch parts are this thread's own and large enough; the parts of `d_k` and `d_v` are the
             // caller's promise.
             unsafe {
                 let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
-                product(1.0, q, by_columns(k, part(inputs.k.at)), 0.0, scores.as_mut_ptr(), score_at, one);
                 product(
+                    engine,
+                    1.0,
+                    q,
+                    by_columns(k, part(inputs.k.at)),
+                    0.0,
+                    Shared::new(scores),
+                    score_at,
+                    one,
+                );
+                product(
+                    engine,
                     1.0,
                     d_out,
                     by_columns(v, part(inputs.v.at)),
                     0.0,
-                    d_scores.as_mut_ptr(),
+                    Shared::new(d_scores),
                     score_at,
                     one,
                 );
@@ -246,10 +260,10 @@ unsafe fn backward_block(
             // SAFETY: as above.
             unsafe {
                 let (q, d_out) = (by_rows(queries, wide), by_rows(d_outs, wide));
-                product(1.0, by_columns(scores, score_at), d_out, 1.0, to_v.0, to_v.1, one);
-                product(1.0, by_columns(d_scores, score_at), q, 1.0, to_k.0, to_k.1, one);
+                product(engine, 1.0, by_columns(scores, score_at), d_out, 1.0, to_v.0, to_v.1, one);
+                product(engine, 1.0, by_columns(d_scores, score_at), q, 1.0, to_k.0, to_k.1, one);
                 let (d_scores, k) = (by_rows(d_scores, score_at), by_rows(k, part(inputs.k.at)));
-                product(scale, d_scores, k, 1.0, d_queries.as_mut_ptr(), wide, one);
+                product(engine, scale, d_scores, k, 1.0, Shared::new(d_queries), wide, one);
             }
         }
         for g in 0..group {

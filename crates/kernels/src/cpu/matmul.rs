@@ -1,16 +1,25 @@
-//! The matrix product, by the `gemm` crate or with factors rounded to bf16.
+//! The matrix product: by the `gemm` crate, or (bf16) by packed panels where the shape gains by it.
 
 use gemm_common::Parallelism;
 
 use super::attention::Shared;
-use super::bf16::{self, Engine};
+use super::panels::{self, Engine};
 use super::{Read, Write};
 use crate::device::{Matrix, Transpose};
 
 /// Products below this many multiplications run on one thread: waking the others costs more.
 pub(super) const PARALLEL_FROM: usize = 1 << 19;
 
-/// `c = beta * c + alpha * op(a) · op(b)`; with an engine in bf16, where that gains.
+/// How many threads work on a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// The calling one.
+    One,
+    /// All of the pool.
+    All,
+}
+
+/// `c = beta * c + alpha * op(a) · op(b)`.
 #[expect(clippy::too_many_arguments, reason = "the BLAS signature and what multiplies")]
 pub(super) fn matmul(
     engine: Option<Engine>,
@@ -26,17 +35,13 @@ pub(super) fn matmul(
         (&a.buffer.values[..], &b.buffer.values[..], &mut c.buffer.values[..]);
     let (a, b) = (Factor::new(a_values, a.at, transpose_a), Factor::new(b_values, b.at, transpose_b));
     let work = a.rows * a.cols * b.cols;
-    let parallelism = if work < PARALLEL_FROM { Parallelism::None } else { Parallelism::Rayon(0) };
+    let threads = if work < PARALLEL_FROM { Threads::One } else { Threads::All };
     assert!(c.at.cols <= c.at.stride || c.at.rows == 1, "matmul: rows of {:?} overlap", c.at);
     assert!(c.at.end() <= c_values.len(), "matmul: {:?} outside a buffer of {}", c.at, c_values.len());
-    if let Some(engine) = engine.filter(|_| bf16::worth_it(a.rows, b.cols, a.cols)) {
-        let to = Shared::new(&mut c_values[c.at.offset..]);
-        // SAFETY: `c` lies inside its buffer (checked above) and is borrowed mutably, so nothing else touches it.
-        unsafe { bf16::product(engine, alpha, a, b, beta, to, c.at) };
-        return;
-    }
-    // SAFETY: as above.
-    unsafe { product(alpha, a, b, beta, c_values.as_mut_ptr().add(c.at.offset), c.at, parallelism) }
+    let offset = if c.at.rows == 0 || c.at.cols == 0 { 0 } else { c.at.offset };
+    let to = Shared::new(&mut c_values[offset..]);
+    // SAFETY: `c` lies inside its buffer (checked above) and is borrowed mutably, so nothing else touches it.
+    unsafe { product(engine, alpha, a, b, beta, to, c.at, threads) }
 }
 
 /// One side of a product: a slice and how to step through it.
@@ -69,14 +74,16 @@ impl<'a> Factor<'a> {
 ///
 /// # Safety
 /// `c` points to the first element of a matrix shaped as `at` (its offset aside) that this call alone may touch.
+#[expect(clippy::too_many_arguments, reason = "the BLAS signature and what multiplies")]
 pub(super) unsafe fn product(
+    engine: Option<Engine>,
     alpha: f32,
     a: Factor<'_>,
     b: Factor<'_>,
     beta: f32,
-    c: *mut f32,
+    c: Shared,
     at: Matrix,
-    parallelism: Parallelism,
+    threads: Threads,
 ) {
     assert!(
         a.rows == at.rows && b.cols == at.cols && a.cols == b.rows,
@@ -91,6 +98,15 @@ pub(super) unsafe fn product(
     if at.rows == 0 || at.cols == 0 {
         return;
     }
+    if let Some(engine) = engine.filter(|_| panels::worth_it(at.rows, at.cols, a.cols)) {
+        // SAFETY: the caller's promise; an engine exists only where it was detected.
+        unsafe { panels::product(engine, alpha, a, b, beta, c, at, threads) };
+        return;
+    }
+    let parallelism = match threads {
+        Threads::One => Parallelism::None,
+        Threads::All => Parallelism::Rayon(0),
+    };
     let stride = |value: usize| value as isize;
     // The microkernels like a column-major destination, so the transposed product is asked for.
     // SAFETY: the factors lie inside their slices (checked when made), the destination is the caller's promise, and
@@ -100,7 +116,7 @@ pub(super) unsafe fn product(
             at.cols,
             at.rows,
             a.cols,
-            c,
+            c.at(0),
             stride(at.stride),
             1,
             beta != 0.0,

@@ -5,7 +5,6 @@
 
 mod attention;
 mod attention_backward;
-mod bf16;
 mod buffer;
 mod columns;
 mod head;
@@ -13,6 +12,7 @@ mod matmul;
 mod norm;
 mod optimizer;
 mod packed;
+mod panels;
 mod pointwise;
 mod rope;
 mod rows;
@@ -24,9 +24,9 @@ use std::sync::Arc;
 use rayon::ThreadPool;
 
 pub use attention::CpuSpans;
-use bf16::Engine;
-pub use bf16::{Precision, UnsupportedPrecision};
 use buffer::Values;
+use panels::Engine;
+pub use panels::{Precision, UnsupportedPrecision};
 
 use crate::blocks::PackedMatrix;
 use crate::device::{
@@ -39,8 +39,7 @@ use crate::tree::QuerySpan;
 #[derive(Debug, Clone, Default)]
 pub struct CpuDevice {
     pool: Option<Arc<ThreadPool>>,
-    /// What multiplies in bf16, where that is asked for.
-    engine: Option<Engine>,
+    precision: Precision,
 }
 
 impl CpuDevice {
@@ -57,29 +56,28 @@ impl CpuDevice {
     pub fn with_threads(threads: usize) -> std::io::Result<Self> {
         let pool =
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().map_err(std::io::Error::other)?;
-        Ok(Self { pool: Some(Arc::new(pool)), engine: None })
+        Ok(Self { pool: Some(Arc::new(pool)), precision: Precision::F32 })
     }
 
     /// The same device, its matrix products computed in `precision`.
     ///
-    /// In [`Precision::Bf16`], [`Device::matmul`] rounds its factors to bf16 and sums in f32; storage, results and all
-    /// other operations (attention included) stay f32, and so do products with fewer than 32 rows, columns or depth,
-    /// which are not faster in bf16. Numbers below f32's normal range count as zero.
+    /// In [`Precision::Bf16`], [`Device::matmul`] and the products inside attention round their factors to bf16 and sum
+    /// in f32; storage, results and all other operations stay f32, and so do products with fewer than 32 rows, columns
+    /// or depth, most of whose panels would be zeros. Numbers below f32's normal range count as zero.
     ///
     /// # Errors
     /// If this machine has no instructions for it: nothing is emulated.
     pub fn with_precision(self, precision: Precision) -> Result<Self, UnsupportedPrecision> {
-        let engine = match precision {
-            Precision::F32 => None,
-            Precision::Bf16 => Some(Engine::detect().ok_or(UnsupportedPrecision)?),
-        };
-        Ok(Self { engine, ..self })
+        if !precision.is_available() {
+            return Err(UnsupportedPrecision);
+        }
+        Ok(Self { precision, ..self })
     }
 
     /// What matrix products are computed in.
     #[must_use]
     pub fn precision(&self) -> Precision {
-        self.engine.map_or(Precision::F32, |_| Precision::Bf16)
+        self.precision
     }
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
@@ -187,7 +185,9 @@ impl Device for CpuDevice {
         beta: f32,
         c: Write<'_>,
     ) {
-        self.run(|| matmul::matmul(self.engine, alpha, a, transpose_a, b, transpose_b, beta, c));
+        self.run(|| {
+            matmul::matmul(Engine::of(self.precision), alpha, a, transpose_a, b, transpose_b, beta, c)
+        });
     }
 
     fn matmul_packed(
@@ -199,7 +199,8 @@ impl Device for CpuDevice {
         beta: f32,
         c: Write<'_>,
     ) {
-        self.run(|| packed::matmul(alpha, a, packed, transpose, beta, c));
+        let engine = Engine::of(self.precision);
+        self.run(|| packed::matmul(engine, alpha, a, packed, transpose, beta, c));
     }
 
     fn gather_packed_rows(&self, table: &PackedMatrix, ids: &Vec<u32>, out: Write<'_>) {
@@ -301,7 +302,18 @@ impl Device for CpuDevice {
         out: Write<'_>,
         log_sum_exp: &mut CpuBuffer,
     ) {
-        self.run(|| attention::forward(shape, spans, q, k, v, out, &mut log_sum_exp.values));
+        self.run(|| {
+            attention::forward(
+                Engine::of(self.precision),
+                shape,
+                spans,
+                q,
+                k,
+                v,
+                out,
+                &mut log_sum_exp.values,
+            )
+        });
     }
 
     fn attention_backward(
@@ -319,8 +331,11 @@ impl Device for CpuDevice {
         d_k: Matrix,
         d_v: Matrix,
     ) {
+        let engine = Engine::of(self.precision);
         let inputs = attention_backward::Inputs { q, k, v, out, log_sum_exp: &log_sum_exp.values, d_out };
-        self.run(|| attention_backward::backward(shape, spans, &inputs, &mut d_qkv.values, [d_q, d_k, d_v]));
+        self.run(|| {
+            attention_backward::backward(engine, shape, spans, &inputs, &mut d_qkv.values, [d_q, d_k, d_v])
+        });
     }
 
     fn swiglu(&self, gate: Read<'_>, up: Read<'_>, out: Write<'_>) {

@@ -7,11 +7,11 @@
 
 use std::cell::RefCell;
 
-use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 use super::attention::Shared;
-use super::matmul::{Factor, PARALLEL_FROM, product};
+use super::matmul::{Factor, PARALLEL_FROM, Threads, product};
+use super::panels::Engine;
 use super::rows::{check_ids, for_each_row, row};
 use super::simd::{dot, fold, vectorised};
 use super::unpack::{UNIT, Unpack, with_format};
@@ -32,6 +32,7 @@ thread_local! {
 
 /// `c = beta * c + alpha * a · op(packed)`.
 pub(super) fn matmul(
+    engine: Option<Engine>,
     alpha: f32,
     a: Read<'_>,
     packed: &PackedMatrix,
@@ -54,7 +55,7 @@ pub(super) fn matmul(
     let (at, len) = (c.at, c.buffer.values.len());
     assert!(at.end() <= len && at.cols <= at.stride.max(1), "matmul_packed: {at:?} in a buffer of {len}");
     assert!(a.at.end() <= a.buffer.values.len(), "matmul_packed: {:?} outside its buffer", a.at);
-    let call = Call { alpha, a, packed, transpose, beta, to: Shared::new(&mut c.buffer.values), at };
+    let call = Call { engine, alpha, a, packed, transpose, beta, to: Shared::new(&mut c.buffer.values), at };
     if at.rows == 0 || at.cols == 0 {
         return;
     }
@@ -67,6 +68,7 @@ pub(super) fn matmul(
 
 /// A product whose shapes agree; `to` is the buffer that `at` lies inside.
 struct Call<'a> {
+    engine: Option<Engine>,
     alpha: f32,
     a: Read<'a>,
     packed: &'a PackedMatrix,
@@ -91,7 +93,7 @@ impl Call<'_> {
 
 /// The product by pieces of unpacked weights.
 fn by_piece<F: Unpack>(call: &Call<'_>) {
-    let Call { alpha, a, packed, transpose, beta, to, at } = *call;
+    let Call { engine, alpha, a, packed, transpose, beta, to, at } = *call;
     let (width, depth) = PIECE;
     // At least eight tasks where the matrix is large enough for them.
     let width = at.cols.div_ceil(8).next_multiple_of(UNIT).min(width);
@@ -99,7 +101,7 @@ fn by_piece<F: Unpack>(call: &Call<'_>) {
         |first: usize, inner: usize| Factor::new(&a.buffer.values, a.at.columns(first, inner), Transpose::No);
     call.over_columns(width, |column, columns| {
         SCRATCH.with_borrow_mut(|scratch| {
-            let (target, target_at) = (to.at(at.offset + column), at.columns(column, columns));
+            let (target, target_at) = (to.from(at.offset + column), at.columns(column, columns));
             let mut first = 0;
             loop {
                 let inner = depth.min(a.at.cols - first);
@@ -113,7 +115,8 @@ fn by_piece<F: Unpack>(call: &Call<'_>) {
                 // SAFETY: these columns of the output, which lies inside its buffer (checked by `matmul`), belong to
                 // this task alone.
                 unsafe {
-                    product(alpha, factor(first, inner), weights, beta, target, target_at, Parallelism::None);
+                    let inputs = factor(first, inner);
+                    product(engine, alpha, inputs, weights, beta, target, target_at, Threads::One);
                 }
                 first += inner;
                 if first >= a.at.cols {

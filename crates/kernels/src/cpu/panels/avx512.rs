@@ -1,4 +1,4 @@
-//! AVX512-BF16: the product of two packed panels with vectors of pairs.
+//! The product of two packed panels with vectors of 16 pairs of bf16.
 
 use std::arch::x86_64::*;
 
@@ -10,7 +10,7 @@ const ROWS: usize = 8;
 /// `c = a · bᵀ` of two panels, 32 × 32, or with `add` `c += a · bᵀ`.
 ///
 /// # Safety
-/// `a` and `b` hold as many lines; `c` is the first element of 32 rows of 32 numbers, `stride` elements apart, that
+/// The CPU has AVX512-BF16. `a` and `b` hold as many lines; `c` is the first element of 32 rows of 32 numbers, `stride` elements apart, that
 /// this call alone touches.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize, add: bool) {
@@ -19,7 +19,7 @@ pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize
         for (a, b) in a.chunks_exact(32).zip(b.chunks_exact(32)) {
             let a = &a[first..first + ROWS];
             for pair in 0..16 {
-                let right = [vector(&b[pair]), vector(&b[16 + pair])];
+                let right = [bits(load(&b[pair])), bits(load(&b[16 + pair]))];
                 for (sums, a) in sums.iter_mut().zip(a) {
                     let left: __m512bh = bits(_mm512_set1_epi32(a.0[pair] as i32));
                     for (sum, right) in sums.iter_mut().zip(right) {
@@ -28,14 +28,25 @@ pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize
                 }
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for (half, &sum) in sums.iter().enumerate() {
-                // SAFETY: the destination is the caller's promise.
-                unsafe {
-                    let to = c.add((first + row) * stride + 16 * half);
-                    let before = if add { _mm512_loadu_ps(to) } else { _mm512_setzero_ps() };
-                    _mm512_storeu_ps(to, _mm512_add_ps(before, sum));
-                }
+        // SAFETY: the destination is the caller's promise.
+        unsafe { put(sums, c.add(first * stride), stride, add) };
+    }
+}
+
+/// Writes or adds sums.
+///
+/// # Safety
+/// As for [`multiply`], with 8 rows.
+#[target_feature(enable = "avx512f")]
+#[inline]
+unsafe fn put(sums: [[__m512; 2]; ROWS], c: *mut f32, stride: usize, add: bool) {
+    for (row, sums) in sums.into_iter().enumerate() {
+        for (half, sum) in sums.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let to = c.add(row * stride + 16 * half);
+                let before = if add { _mm512_loadu_ps(to) } else { _mm512_setzero_ps() };
+                _mm512_storeu_ps(to, _mm512_add_ps(before, sum));
             }
         }
     }
@@ -43,9 +54,9 @@ pub(super) unsafe fn multiply(a: &[Line], b: &[Line], c: *mut f32, stride: usize
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-fn vector(line: &Line) -> __m512bh {
-    // SAFETY: a line is 64 bytes.
-    bits(unsafe { _mm512_load_si512(line.0.as_ptr().cast()) })
+fn load(line: &Line) -> __m512i {
+    // SAFETY: a line is 64 bytes and aligned so.
+    unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
 }
 
 /// The same bits as pairs of bf16.

@@ -6,21 +6,19 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::attention::Shared;
-use super::super::matmul::Factor;
+use super::super::matmul::{Factor, Threads};
 use super::pack::{Line, PANEL, STEP, Side};
 use super::{Engine, amx, avx512};
 use crate::device::Matrix;
 
-/// Depth of a block: a panel of it (32 KiB) stays in the first cache while it meets all panels of the other side.
+/// Depth of a block: a panel of it (32 KiB) stays in the first cache while it meets all panels of the other
+/// side.
 const DEPTH: usize = 512;
 /// Rows (or columns) of the shared side that are packed at a time: a block of them (1 MiB) stays in the second cache.
 const SHARED: usize = 1024;
 /// Panels of the other side that one task packs and multiplies at most: rows of the destination are then written in
 /// runs of 512 bytes.
 const OWN: usize = 4;
-/// Products below this many multiplications run on one thread: waking the others costs more.
-const PARALLEL_FROM: usize = 1 << 22;
-
 thread_local! {
     static PACKED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
     static OWN_PACKED: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
@@ -40,6 +38,7 @@ struct Target {
 /// # Safety
 /// `c` points to the first element of a matrix shaped as `at` (its offset aside) that this call alone may touch.
 /// `engine` was detected on this machine.
+#[expect(clippy::too_many_arguments, reason = "the BLAS signature and what multiplies")]
 pub(in crate::cpu) unsafe fn product(
     engine: Engine,
     alpha: f32,
@@ -48,6 +47,7 @@ pub(in crate::cpu) unsafe fn product(
     beta: f32,
     c: Shared,
     at: Matrix,
+    threads: Threads,
 ) {
     let (left, right) = (Side::left(a), Side::right(b));
     assert!(
@@ -62,7 +62,7 @@ pub(in crate::cpu) unsafe fn product(
     );
     let left_is_shared = at.rows <= at.cols;
     let (shared, own) = if left_is_shared { (left, right) } else { (right, left) };
-    let one_thread = at.rows * at.cols * left.depth < PARALLEL_FROM;
+    let one_thread = threads == Threads::One;
     let own_panels = own.outer.div_ceil(PANEL);
     // How tasks are cut changes no sum, so it may depend on the number of threads.
     let group = (own_panels / (4 * rayon::current_num_threads())).clamp(1, OWN);
@@ -80,7 +80,7 @@ pub(in crate::cpu) unsafe fn product(
             let packed = &mut packed[..shared_panels * lines];
             let pack = |(panel, to): (usize, &mut [Line])| {
                 // SAFETY: every engine has AVX512-BF16.
-                unsafe { shared.pack(shared_from + panel * PANEL, depth.clone(), to) };
+                unsafe { shared.pack_pairs(shared_from + panel * PANEL, depth.clone(), to) };
             };
             if one_thread {
                 packed.chunks_exact_mut(lines).enumerate().for_each(pack);
@@ -94,7 +94,7 @@ pub(in crate::cpu) unsafe fn product(
                 with_own(panels.len() * lines, |mine| {
                     for (panel, to) in panels.clone().zip(mine.chunks_exact_mut(lines)) {
                         // SAFETY: every engine has AVX512-BF16.
-                        unsafe { own.pack(panel * PANEL, depth.clone(), to) };
+                        unsafe { own.pack_pairs(panel * PANEL, depth.clone(), to) };
                     }
                     let (mine, first) = (&*mine, panels.start * PANEL);
                     let (lefts, rights, row, col) = if left_is_shared {

@@ -1,23 +1,18 @@
 use super::super::attention::Shared;
-use super::super::matmul::Factor;
-use super::engine::Engine;
-use super::{amx, product};
+use super::super::matmul::{Factor, Threads};
+use super::{Engine, Precision, product};
 use crate::device::{Matrix, Transpose};
 use crate::random::CounterRng;
 
 /// The engines of this machine; says aloud which are not here.
 fn engines() -> Vec<Engine> {
-    let best = Engine::detect();
+    let best = Engine::of(Precision::Bf16);
     if best.is_none() {
-        eprintln!("not tested: this CPU has no AVX512-BF16");
-    } else if !amx::is_granted() {
-        eprintln!("AMX not tested: this CPU or operating system has none");
+        eprintln!("bf16 not tested: this CPU has no AVX512-BF16");
+    } else if best == Some(Engine::Avx512) {
+        eprintln!("AMX not tested: this CPU or its operating system has none");
     }
-    match best {
-        None => Vec::new(),
-        Some(Engine::Avx512) => vec![Engine::Avx512],
-        Some(Engine::Amx) => vec![Engine::Avx512, Engine::Amx],
-    }
+    best.map(|_| Engine::Avx512).into_iter().chain(best.filter(|&best| best == Engine::Amx)).collect()
 }
 
 fn normal(seed: u64, len: usize) -> Vec<f32> {
@@ -40,7 +35,8 @@ fn inside(transpose: Transpose, rows: usize, cols: usize) -> Matrix {
 
 fn element(values: &[f32], at: Matrix, transpose: Transpose, r: usize, c: usize) -> f64 {
     let (r, c) = if transpose == Transpose::No { (r, c) } else { (c, r) };
-    rounded(values[at.offset + r * at.stride + c])
+    let value = values[at.offset + r * at.stride + c];
+    rounded(value)
 }
 
 fn check(engine: Engine, [m, n, k]: [usize; 3], [ta, tb]: [Transpose; 2], alpha: f32, beta: f32) {
@@ -51,7 +47,7 @@ fn check(engine: Engine, [m, n, k]: [usize; 3], [ta, tb]: [Transpose; 2], alpha:
     let (left, right) = (Factor::new(&a, a_at, ta), Factor::new(&b, b_at, tb));
     let to = Shared::new(&mut c[c_at.offset..]);
     // SAFETY: `c` is this test's own and large enough, and the engine was detected.
-    unsafe { product(engine, alpha, left, right, beta, to, c_at) };
+    unsafe { product(engine, alpha, left, right, beta, to, c_at, Threads::All) };
     for (i, (&found, &before)) in c.iter().zip(&before).enumerate() {
         let place = i.checked_sub(c_at.offset).map(|i| (i / c_at.stride, i % c_at.stride));
         let (expected, size) = match place.filter(|&(r, c)| r < m && c < n) {
@@ -116,7 +112,7 @@ fn what_is_not_a_number_stays_visible() {
         let at = Matrix::dense(32, 32);
         let (left, right) = (Factor::new(&a, at, Transpose::No), Factor::new(&b, at, Transpose::No));
         // SAFETY: as above.
-        unsafe { product(engine, 1.0, left, right, 0.0, Shared::new(&mut c), at) };
+        unsafe { product(engine, 1.0, left, right, 0.0, Shared::new(&mut c), at, Threads::One) };
         for (r, row) in c.chunks_exact(32).enumerate() {
             match r {
                 5 => assert!(row.iter().all(|x| x.is_nan())),

@@ -16,10 +16,10 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Whether this machine computes in it faster than by emulation.
+    /// Whether this machine has instructions for it.
     #[must_use]
     pub fn is_available(self) -> bool {
-        self == Self::F32 || Engine::detect().is_some()
+        self == Self::F32 || Engine::of(self).is_some()
     }
 }
 
@@ -31,7 +31,7 @@ impl Precision {
 )]
 pub struct UnsupportedPrecision;
 
-/// The instructions that multiply.
+/// The instructions that multiply panels of bf16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cpu) enum Engine {
     /// Tiles of 16 rows by 64 bytes (`tdpbf16ps`), packed by AVX512-BF16.
@@ -43,10 +43,13 @@ pub(in crate::cpu) enum Engine {
 }
 
 impl Engine {
-    /// The best this machine has.
-    pub(in crate::cpu) fn detect() -> Option<Self> {
+    /// The best this machine has for a precision; f32 needs none, as the `gemm` crate is as fast.
+    pub(in crate::cpu) fn of(precision: Precision) -> Option<Self> {
         static FOUND: OnceLock<Option<Engine>> = OnceLock::new();
-        *FOUND.get_or_init(Self::look)
+        match precision {
+            Precision::F32 => None,
+            Precision::Bf16 => *FOUND.get_or_init(Self::look),
+        }
     }
 
     #[cfg(target_arch = "x86_64")]

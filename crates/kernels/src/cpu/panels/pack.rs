@@ -1,8 +1,8 @@
-//! Packing: a factor's panel of 32 rows (or columns), rounded to bf16, in the order in which it is multiplied.
+//! Packing: a factor's panel of 32 rows (or columns) in the order in which it is multiplied.
 //!
-//! A panel is a run of steps of 32 deep; a step is two tiles (16 rows or columns each) of 16 lines of 64 bytes. In
-//! the left factor's tile a line is one row: 32 numbers along the depth. In the right factor's tile a line is one
-//! pair of depths: the pairs of 16 columns side by side. What lies outside the factor is zero.
+//! A panel is a run of steps; a step is two tiles (16 rows or columns each) of 16 lines of 64 bytes. Its 16 units of
+//! depth are pairs of bf16. In the left factor's tile a line is one row: its 16 units. In the right
+//! factor's tile a line is one unit of 16 columns side by side. What lies outside the factor is zero.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -11,9 +11,9 @@ use super::super::matmul::Factor;
 
 /// Rows or columns of a panel.
 pub(super) const PANEL: usize = 32;
-/// Depth of a step.
-pub(super) const STEP: usize = 32;
-/// Rows or columns of a tile.
+/// Depth of a step, in numbers.
+pub(super) const STEP: usize = 2 * TILE;
+/// Rows or columns of a tile, and the units of depth of a step.
 const TILE: usize = 16;
 
 /// 16 pairs of bf16.
@@ -28,10 +28,10 @@ impl Line {
 /// What the lines of a tile are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lines {
-    /// One row (or column), 32 deep.
+    /// One row (or column), 16 units deep.
     Rows,
-    /// One pair of depths of 16 rows (or columns).
-    Pairs,
+    /// One unit of 16 rows (or columns).
+    Units,
 }
 
 /// One factor: `outer` counts the rows of the left or the columns of the right one.
@@ -55,36 +55,63 @@ impl<'a> Side<'a> {
 
     pub(super) fn right(b: Factor<'a>) -> Self {
         let Factor { values, rows, cols, row_stride, col_stride } = b;
-        let lines = Lines::Pairs;
+        let lines = Lines::Units;
         Self { values, outer: cols, depth: rows, outer_stride: col_stride, depth_stride: row_stride, lines }
     }
 
-    /// Fills a panel: rows (or columns) from `first` on, over a part of the depth.
+    /// Fills a panel with pairs of bf16: rows (or columns) from `first` on, over a part of the depth.
     ///
     /// # Safety
     /// The CPU has AVX512-BF16.
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-    pub(super) unsafe fn pack(&self, first: usize, depth: Range<usize>, panel: &mut [Line]) {
-        assert!(depth.end <= self.depth && panel.len() == depth.len().div_ceil(STEP) * PANEL);
-        let found = if self.depth_stride == 1 { Lines::Rows } else { Lines::Pairs };
-        let count = self.outer.saturating_sub(first).min(PANEL);
-        for (step, from) in panel.chunks_exact_mut(PANEL).zip(depth.clone().step_by(STEP)) {
-            let deep = STEP.min(depth.end - from);
-            let start =
-                self.values.as_ptr().wrapping_add(first * self.outer_stride + from * self.depth_stride);
-            // SAFETY: `first + count` and `from + deep` do not leave the factor, whose last element lies inside
-            // `values` (checked when the factor was made).
+    pub(super) unsafe fn pack_pairs(&self, first: usize, depth: Range<usize>, panel: &mut [Line]) {
+        for Step { start, count, deep, lines } in self.steps(first, depth, panel) {
+            // SAFETY: a step names numbers of the factor.
             unsafe {
-                match found {
-                    Lines::Rows => rows(start, self.outer_stride, count, deep, step),
-                    Lines::Pairs => pairs(start, self.depth_stride, count, deep, step),
+                match self.found() {
+                    Lines::Rows => rows_of_pairs(start, self.outer_stride, count, deep, lines),
+                    Lines::Units => pairs(start, self.depth_stride, count, deep, lines),
                 }
             }
-            if found != self.lines {
-                step.chunks_exact_mut(TILE).for_each(|tile| transpose(tile));
+            if self.found() != self.lines {
+                lines.chunks_exact_mut(TILE).for_each(|tile| transpose(tile));
             }
         }
     }
+
+    /// What the factor's own memory makes the easier lines.
+    fn found(&self) -> Lines {
+        if self.depth_stride == 1 { Lines::Rows } else { Lines::Units }
+    }
+
+    /// The steps of a panel; the last may be less deep.
+    fn steps<'p>(
+        &'p self,
+        first: usize,
+        depth: Range<usize>,
+        panel: &'p mut [Line],
+    ) -> impl Iterator<Item = Step<'p>> {
+        assert!(
+            first < self.outer
+                && depth.end <= self.depth
+                && panel.len() == depth.len().div_ceil(STEP) * PANEL,
+            "matmul: a panel outside its factor"
+        );
+        // The end of the factor lies inside `values`: checked when the factor was made.
+        let count = (self.outer - first).min(PANEL);
+        panel.chunks_exact_mut(PANEL).zip(depth.clone().step_by(STEP)).map(move |(lines, from)| {
+            let at = first * self.outer_stride + from * self.depth_stride;
+            Step { start: self.values[at..].as_ptr(), count, deep: STEP.min(depth.end - from), lines }
+        })
+    }
+}
+
+/// A step of a panel: `count` rows (or columns) from `start` on, `deep` numbers deep.
+struct Step<'p> {
+    start: *const f32,
+    count: usize,
+    deep: usize,
+    lines: &'p mut [Line],
 }
 
 #[inline(always)]
@@ -123,7 +150,7 @@ fn prefetch(at: *const f32) {
 /// `count` (at most 32) rows of `deep` (at most 32) numbers lie at `start`, `stride` apart.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
-unsafe fn rows(start: *const f32, stride: usize, count: usize, deep: usize, step: &mut [Line]) {
+unsafe fn rows_of_pairs(start: *const f32, stride: usize, count: usize, deep: usize, step: &mut [Line]) {
     let (low, high) = (mask(deep), mask(deep.saturating_sub(16)));
     for (row, line) in step.iter_mut().enumerate() {
         let at = start.wrapping_add(row * stride);
@@ -168,7 +195,7 @@ unsafe fn pairs(start: *const f32, stride: usize, count: usize, deep: usize, ste
     }
 }
 
-/// Exchanges lines and pairs: a 16 × 16 transpose of 32-bit numbers.
+/// Exchanges rows and units: a 16 × 16 transpose of 32-bit numbers.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn transpose(tile: &mut [Line]) {
