@@ -37,8 +37,10 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-#[inline(always)]
-pub(super) fn fold(mut lanes: [f32; LANES]) -> f32 {
+/// Not inlined: the compiler would let the order of these few sums choose how wide the loop before them is.
+#[inline(never)]
+pub(super) fn fold(lanes: &[f32; LANES]) -> f32 {
+    let mut lanes = *lanes;
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -60,7 +62,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[i] += x[i] * y[i];
         }
     }
-    fold(lanes) + tail
+    fold(&lanes) + tail
 }
 
 /// Largest element (`-inf` of nothing). A NaN may or may not be seen; sums that follow will carry it.
@@ -88,7 +90,7 @@ pub(super) fn sum_exp(x: &[f32], shift: f32) -> f32 {
             lanes[i] += exp(chunk[i] - shift);
         }
     }
-    fold(lanes) + tail
+    fold(&lanes) + tail
 }
 
 /// Replaces each `x[i]` by `e^(x[i] - shift)` and returns their sum.
@@ -107,7 +109,7 @@ pub(super) fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
         *x = exp(*x - shift);
         tail += *x;
     }
-    fold(lanes) + tail
+    fold(&lanes) + tail
 }
 
 #[cfg(test)]
