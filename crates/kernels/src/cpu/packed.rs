@@ -189,7 +189,9 @@ fn few_rows<F: Unpack>(call: &Call<'_>) {
                             write(0, column, packed_dot::<F>(weights, input(0)));
                         } else {
                             unpack_row::<F>(weights, 0, &mut scratch[..width]);
-                            (0..a.at.rows).for_each(|r| write(r, column, dot(&scratch[..width], input(r))));
+                            for r in 0..a.at.rows {
+                                write(r, column, dot(&scratch[..width], input(r)));
+                            }
                         }
                     }
                 },
@@ -209,7 +211,7 @@ fn packed_dot<F: Unpack>(weights: &[u8], input: &[f32]) -> f32 {
             lanes[i] += w[i] * input[i];
         }
     }
-    fold(lanes)
+    fold(&lanes)
 }
 
 /// `out[i] = table[ids[i]]`.

@@ -59,10 +59,12 @@ impl Unpack for Q4_0 {
     fn unpack(row: &[u8], unit: usize, out: &mut [f32; UNIT]) {
         let block = &row.as_chunks::<18>().0[unit];
         let scale = half([block[0], block[1]]);
+        // A half times four bits is exact in f32, and so is this difference.
+        let zero = 8.0 * scale;
         for i in 0..16 {
             let byte = block[2 + i];
-            out[i] = (i32::from(byte & 15) - 8) as f32 * scale;
-            out[16 + i] = (i32::from(byte >> 4) - 8) as f32 * scale;
+            out[i] = f32::from(byte & 15) * scale - zero;
+            out[16 + i] = f32::from(byte >> 4) * scale - zero;
         }
     }
 }
