@@ -18,8 +18,8 @@ static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 fn config() -> DecoderConfig {
     let json = json!({
-        "model_type": "qwen2", "vocab_size": 2000, "hidden_size": 320, "intermediate_size": 800,
-        "num_hidden_layers": 3, "num_attention_heads": 5, "num_key_value_heads": 1, "rms_norm_eps": 1e-6,
+        "model_type": "qwen2", "vocab_size": 3000, "hidden_size": 320, "intermediate_size": 800,
+        "num_hidden_layers": 4, "num_attention_heads": 5, "num_key_value_heads": 1, "rms_norm_eps": 1e-6,
         "max_position_embeddings": 2048, "rope_theta": 10000.0, "tie_word_embeddings": true, "hidden_act": "silu",
     });
     DecoderConfig::from_json(&json).unwrap()
@@ -29,7 +29,7 @@ fn config() -> DecoderConfig {
 fn samples() -> Vec<Sample> {
     let sample = |index: u32| {
         let len = 150 + index * 50;
-        let ids: Vec<u32> = (0..len).map(|i| if i < 60 { i } else { (i * (index + 3)) % 2000 }).collect();
+        let ids: Vec<u32> = (0..len).map(|i| if i < 60 { i } else { (i * (index + 3)) % 3000 }).collect();
         let labels = ids.iter().zip(0..).map(|(&id, i)| if i < len * 2 / 3 { -100 } else { id as i32 });
         let labels = labels.collect();
         Sample::new(format!("train.jsonl:{index}"), ids, labels).unwrap()
