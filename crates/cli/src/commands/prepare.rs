@@ -234,7 +234,7 @@ pub(crate) fn describe(summary: &Summary, seconds: Option<f64>, styles: &Styles)
     if summary.samples > 0 {
         let apart = (summary.validation_samples > 0)
             .then(|| format!("{} of them kept apart for validation", grouped(summary.validation_samples)));
-        let pairs = (summary.pairs > 0).then(|| format!("in {} pairs", grouped(summary.pairs)));
+        let pairs = (summary.pairs > 0).then(|| format!("pairs: {}", grouped(summary.pairs)));
         let remarks: Vec<String> = pairs.into_iter().chain(apart).collect();
         row("samples", summary.samples, remarks.join("; "));
         let speed = seconds.map(|seconds| {
