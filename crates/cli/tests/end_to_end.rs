@@ -144,3 +144,53 @@ fn bad_training_data_stops_before_the_first_step() {
     let ran = place.run(&["train", "lora.yaml", "data=bad.jsonl", "--skip-bad", "max_steps=1"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
+
+#[test]
+fn adapters_of_every_kind_are_talked_to_and_merged_where_they_can_be() {
+    let place = with_base();
+    place.run(&["prepare", "data.jsonl", "--model", "base/model", "-o", "data.parquet", "--json"]).json();
+    place.write(
+        "tune.yaml",
+        "model: base/model\ndata: data.parquet\nlearning_rate: 3e-2\nmax_steps: 3\nbatch_size: 4\n",
+    );
+    let runs: [(&str, &[&str]); 4] = [
+        ("dora", &["lora.use_dora=true", "lora.use_rslora=true", "lora.modules_to_save=[lm_head]"]),
+        ("packed", &["quantization=int8", "recompute=true", "optimizer=adamw_8bit"]),
+        ("prefix", &["method=prefix_tuning", "prefix_tuning.num_virtual_tokens=4"]),
+        (
+            "from_zero",
+            &[
+                "method=prefix_tuning",
+                "prefix_tuning.num_virtual_tokens=4",
+                "prefix_tuning.prefix_projection=true",
+                "prefix_tuning.positions=from_zero",
+            ],
+        ),
+    ];
+    let say = |model: &[&str]| {
+        let ran =
+            place.run(&[&["generate", "--prompt", "Weather in", "--max-new-tokens", "8"], model].concat());
+        assert_eq!(ran.code, 0, "{model:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    for (run, words) in runs {
+        let output = format!("output_dir={run}");
+        let ran = place.run(&[&["train", "tune.yaml", &output], words].concat());
+        assert_eq!(ran.code, 0, "{run}: {}{}", ran.stdout, ran.stderr);
+        let adapter = format!("{run}/adapter");
+        let attached = say(&["--adapter", &adapter]);
+        let merged = format!("{run}-merged");
+        let ran = place.run(&["merge", "--adapter", &adapter, "-o", &merged]);
+        if run.starts_with("prefix") || run == "from_zero" {
+            assert!(ran.code == 1 && ran.stderr.contains("no weight can hold"), "{}", ran.stderr);
+            assert!(!place.path(&merged).exists());
+        } else {
+            assert_eq!(ran.code, 0, "{}", ran.stderr);
+            assert_eq!(say(&["--model", &merged]), attached, "{run}: the merged model says something else");
+            let again = place.run(&["merge", "--adapter", &adapter, "-o", &merged]);
+            assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+        }
+    }
+    let ran = place.run(&["train", "tune.yaml", "output_dir=x", "method=full", "quantization=int8"]);
+    assert!(ran.code == 2 && ran.stderr.contains("packed weights cannot be trained"), "{}", ran.stderr);
+}
