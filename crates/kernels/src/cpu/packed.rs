@@ -1,6 +1,5 @@
 //! Products with packed weights. Many rows: pieces are unpacked into a thread's own scratch and multiplied as any
-//! matrix. One row (decoding): weights are unpacked in registers, 32 at a time, and multiplied there; a few rows share
-//! each unpacked row of weights.
+//! matrix. Few rows (decoding): weights are unpacked in registers, 32 at a time, and multiplied there.
 //!
 //! In: packed weights, plain matrices. Out: plain matrices, the same for any number of threads: the pieces depend on
 //! the shapes alone. Not known: the formats (`unpack` is).
@@ -13,13 +12,13 @@ use super::attention::Shared;
 use super::matmul::{Factor, PARALLEL_FROM, Threads, product};
 use super::panels::Engine;
 use super::rows::{check_ids, for_each_row, row};
-use super::simd::{dot, fold, vectorised};
+use super::simd::{fold_apart, vectorised};
 use super::unpack::{UNIT, Unpack, with_format};
 use super::{Read, Write};
 use crate::blocks::{BlockFormat, PackedMatrix};
 use crate::device::{Matrix, Transpose};
 
-/// Up to this many rows are multiplied row by row of the weights.
+/// Up to this many rows are multiplied in registers: unpacking for each is cheaper than a product of so few rows.
 const FEW_ROWS: usize = 8;
 /// Weights of a task of the few-rows way.
 const TASK_WEIGHTS: usize = 1 << 15;
@@ -178,25 +177,17 @@ fn few_rows<F: Unpack>(call: &Call<'_>) {
         *cell = if beta == 0.0 { alpha * sum } else { beta * *cell + alpha * sum };
     };
     call.over_columns((TASK_WEIGHTS / width.max(1)).max(1), |first, columns| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            grow(scratch, width);
-            vectorised(
-                #[inline(always)]
-                || {
-                    for column in first..first + columns {
-                        let weights = packed.row(column);
-                        if a.at.rows == 1 {
-                            write(0, column, packed_dot::<F>(weights, input(0)));
-                        } else {
-                            unpack_row::<F>(weights, 0, &mut scratch[..width]);
-                            for r in 0..a.at.rows {
-                                write(r, column, dot(&scratch[..width], input(r)));
-                            }
-                        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for column in first..first + columns {
+                    let weights = packed.row(column);
+                    for r in 0..a.at.rows {
+                        write(r, column, packed_dot::<F>(weights, input(r)));
                     }
-                },
-            );
-        });
+                }
+            },
+        );
     });
 }
 
@@ -211,7 +202,7 @@ fn packed_dot<F: Unpack>(weights: &[u8], input: &[f32]) -> f32 {
             lanes[i] += w[i] * input[i];
         }
     }
-    fold(&lanes)
+    fold_apart(&lanes)
 }
 
 /// `out[i] = table[ids[i]]`.

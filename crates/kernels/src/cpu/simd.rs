@@ -37,10 +37,8 @@ pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// Not inlined: the compiler would let the order of these few sums choose how wide the loop before them is.
-#[inline(never)]
-pub(super) fn fold(lanes: &[f32; LANES]) -> f32 {
-    let mut lanes = *lanes;
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
@@ -51,18 +49,25 @@ pub(super) fn fold(lanes: &[f32; LANES]) -> f32 {
     lanes[0]
 }
 
+/// [`fold`] as a call of its own, for loops that unpack as they add: with the few sums at hand the compiler would let
+/// their order choose how wide the loop is.
+#[inline(never)]
+pub(super) fn fold_apart(lanes: &[f32; LANES]) -> f32 {
+    fold(*lanes)
+}
+
 /// Sum of `a[i] * b[i]`.
 #[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
-    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let tail: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    for (x, y) in a_chunks.iter().zip(b_chunks) {
+    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let tail: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
+    for (x, y) in a_chunks.zip(b_chunks) {
         for i in 0..LANES {
             lanes[i] += x[i] * y[i];
         }
     }
-    fold(&lanes) + tail
+    fold(lanes) + tail
 }
 
 /// Largest element (`-inf` of nothing). A NaN may or may not be seen; sums that follow will carry it.
@@ -90,7 +95,7 @@ pub(super) fn sum_exp(x: &[f32], shift: f32) -> f32 {
             lanes[i] += exp(chunk[i] - shift);
         }
     }
-    fold(&lanes) + tail
+    fold(lanes) + tail
 }
 
 /// Replaces each `x[i]` by `e^(x[i] - shift)` and returns their sum.
@@ -109,7 +114,7 @@ pub(super) fn exp_in_place(x: &mut [f32], shift: f32) -> f32 {
         *x = exp(*x - shift);
         tail += *x;
     }
-    fold(&lanes) + tail
+    fold(lanes) + tail
 }
 
 #[cfg(test)]
