@@ -7,7 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use toolsmith_chat::compat::Compat;
-use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod, WeightType};
+use toolsmith_kernels::Precision;
+use toolsmith_model::{
+    LoraConfig, PrefixConfig, PrefixPositions, Quantization, TargetModules, TrainMethod, WeightType,
+};
 use toolsmith_train::config::KEYS;
 use toolsmith_train::{
     DpoLoss, DpoOptions, EarlyStopping, Length, MomentType, Objective, OrpoOptions, ScheduleKind,
@@ -88,10 +91,17 @@ fn every_value_arrives() {
         report_to: none
         early_stopping_threshold: 0.5
         eval_steps:
+        ignore: [empty-turn]
+        compute_dtype: bfloat16
+        quantization: nf4
+        recompute: true
     ";
     let config = with(yaml, &[]).unwrap();
     assert_eq!(config.data, ["a.jsonl", "b.parquet"]);
     assert_eq!(config.eval_data, ["c.jsonl"]);
+    assert_eq!(config.ignore.iter().map(|code| code.as_str()).collect::<Vec<_>>(), ["empty-turn"]);
+    assert_eq!((config.run.compute_dtype, config.run.quantization), (Precision::Bf16, Quantization::Nf4));
+    assert!(config.run.recompute);
     let names = TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]);
     let lora =
         LoraConfig { r: 16, lora_alpha: 8.0, lora_dropout: 0.1, target_modules: names, ..Default::default() };

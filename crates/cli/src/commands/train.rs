@@ -74,7 +74,7 @@ pub(crate) fn run(
         truncation: config.truncate,
         train_on: config.train_on,
         part_weights: config.loss_weights,
-        ignored: Vec::new(),
+        ignored: config.ignore.clone(),
         answers: if pairs { Answers::Pairs } else { Answers::Single },
     };
     let maker = folder.sample_maker(&tokenizer, compat, template_name.as_ref(), sample_options)?;

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::check::Code;
 use toolsmith_chat::compat::{Compat, Limits, llama_factory};
 use toolsmith_chat::data::{RecordFormat, TrainOn};
 use toolsmith_chat::template::TemplateName;
@@ -98,6 +99,7 @@ pub const KEYS: &[&str] = &[
     "mask_history",
     "train_on_prompt",
     "skip_bad",
+    "ignore",
     "output_dir",
     "objective",
     "dpo",
@@ -180,6 +182,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         top.choice("train_on", TrainOn::default(), &TrainOn::ALL.map(|choice| (choice.as_str(), choice)));
     let loss_weights = top.inner("loss_weights").map(|group| read_loss_weights(group, top.issues()));
     let skip_bad = top.flag("skip_bad", false);
+    let ignore = read_ignored(&mut top);
     let output_dir = PathBuf::from(top.required_text("output_dir", "the folder to write into"));
 
     let objective = objective_keys::read(&mut top);
@@ -240,6 +243,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         compat,
         limits,
         skip_bad,
+        ignore,
         output_dir,
         method,
         save_dtype,
@@ -260,6 +264,17 @@ fn read_limits(top: &mut Group<'_>) -> Limits {
         mask_history: top.flag("mask_history", false),
         train_on_prompt: top.flag("train_on_prompt", false),
     }
+}
+
+fn read_ignored(top: &mut Group<'_>) -> Vec<Code> {
+    let mut codes = Vec::new();
+    for name in top.texts("ignore", "names of rules, such as [tool-never-used]") {
+        match name.parse() {
+            Ok(code) => codes.push(code),
+            Err(error) => top.refuse("ignore", &Place::Absent, error),
+        }
+    }
+    codes
 }
 
 fn read_loss_weights(group: (Place, Vec<(Entry, Entry)>), issues: &mut Vec<Issue>) -> PartWeights {

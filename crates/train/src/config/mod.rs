@@ -14,6 +14,7 @@ mod objective_keys;
 use std::path::PathBuf;
 
 use toolsmith_chat::batch::Truncation;
+use toolsmith_chat::check::Code;
 use toolsmith_chat::compat::{Compat, Limits};
 use toolsmith_chat::data::TrainOn;
 use toolsmith_chat::tokens::PartWeights;
@@ -53,6 +54,8 @@ pub struct TrainConfig {
     pub limits: Limits,
     /// Whether bad samples are dropped and counted; without it, one bad sample stops the run before it starts.
     pub skip_bad: bool,
+    /// Rules of `check` whose findings are neither told nor refused.
+    pub ignore: Vec<Code>,
     /// Folder of the run.
     pub output_dir: PathBuf,
     /// Which weights are trained.
