@@ -26,6 +26,8 @@ use super::word_cache::WordCache;
 pub(super) struct ByteBpe {
     pieces: Pieces,
     bytes: Box<[u32; 256]>,
+    /// Whether every byte has a piece.
+    spells_all: bool,
     joins: Joins,
     /// A word that is a piece is not cut, whether or not joining would arrive there.
     whole_words: bool,
@@ -114,7 +116,7 @@ impl Pieces {
 }
 
 impl ByteBpe {
-    /// The model of a `tokenizer.json`; none if a byte has no piece, which that format allows.
+    /// The model of a `tokenizer.json`; that format allows that a byte has no piece (SmolLM2's has none for eight).
     ///
     /// # Errors
     /// A merge that makes no piece.
@@ -123,9 +125,9 @@ impl ByteBpe {
         merges: &[Merge<'_>],
         whole_words: bool,
         vocabulary: &Vocabulary,
-    ) -> Result<Option<Self>, String> {
+    ) -> Result<Self, String> {
         let pieces = Pieces::new(pieces, vocabulary);
-        let Some(bytes) = single_bytes(&pieces, vocabulary) else { return Ok(None) };
+        let bytes = single_bytes(&pieces, vocabulary);
         let mut listed = Vec::with_capacity(merges.len());
         let mut made = Vec::new();
         // Parts with characters outside the alphabet never meet in a text.
@@ -142,7 +144,8 @@ impl ByteBpe {
             listed.push((id, Split { left: middle, rank }));
         }
         let joins = Joins::Listed(Splits::new(&listed, vocabulary.size()));
-        Ok(Some(Self { pieces, bytes, joins, whole_words, by_ids: OnceLock::new() }))
+        let spells_all = !bytes.contains(&NO_PIECE);
+        Ok(Self { pieces, bytes, spells_all, joins, whole_words, by_ids: OnceLock::new() })
     }
 
     /// The model of a tiktoken file, whose ids are ranks; none if a byte has no piece.
@@ -151,8 +154,27 @@ impl ByteBpe {
         vocabulary: &Vocabulary,
     ) -> Option<Self> {
         let pieces = Pieces::new(pieces, vocabulary);
-        let bytes = single_bytes(&pieces, vocabulary)?;
-        Some(Self { pieces, bytes, joins: Joins::Union, whole_words: true, by_ids: OnceLock::new() })
+        let bytes = single_bytes(&pieces, vocabulary);
+        let spells_all = !bytes.contains(&NO_PIECE);
+        if !spells_all {
+            return None;
+        }
+        Some(Self {
+            pieces,
+            bytes,
+            spells_all,
+            joins: Joins::Union,
+            whole_words: true,
+            by_ids: OnceLock::new(),
+        })
+    }
+
+    /// The byte of `text` that no piece spells, if `tokens` are the text's and one stands for none.
+    pub(super) fn unspelled(&self, text: &[u8], tokens: &[PipelineToken]) -> Option<u8> {
+        if self.spells_all || tokens.iter().all(|token| token.id() != NO_PIECE) {
+            return None;
+        }
+        text.iter().copied().find(|byte| self.bytes[usize::from(*byte)] == NO_PIECE)
     }
 
     /// Appends the ids of the word that stands there in a text.
@@ -296,12 +318,15 @@ fn both(left: u32, right: u32) -> u64 {
     u64::from(left) << 32 | u64::from(right)
 }
 
-fn single_bytes(pieces: &Pieces, vocabulary: &Vocabulary) -> Option<Box<[u32; 256]>> {
-    let mut bytes = Box::new([0; 256]);
+/// Stands for the piece of a byte that has none.
+const NO_PIECE: u32 = u32::MAX;
+
+fn single_bytes(pieces: &Pieces, vocabulary: &Vocabulary) -> Box<[u32; 256]> {
+    let mut bytes = Box::new([NO_PIECE; 256]);
     for (byte, id) in (0..=255_u8).zip(bytes.iter_mut()) {
-        *id = pieces.get(&[byte], vocabulary)?;
+        *id = pieces.get(&[byte], vocabulary).unwrap_or(NO_PIECE);
     }
-    Some(bytes)
+    bytes
 }
 
 /// What encoding a word needs room for, and what has come before.
@@ -359,7 +384,7 @@ mod tests {
         let merges: Vec<Merge<'_>> =
             merges.iter().map(|(left, right)| ((*left).into(), (*right).into())).collect();
         let borrowed = pieces.iter().map(|(piece, id)| (piece.as_str(), *id));
-        let model = ByteBpe::from_merges(borrowed, &merges, whole_words, &vocabulary).unwrap().unwrap();
+        let model = ByteBpe::from_merges(borrowed, &merges, whole_words, &vocabulary).unwrap();
         (model, vocabulary)
     }
 
@@ -396,8 +421,25 @@ mod tests {
             ByteBpe::from_merges(borrowed, &[(left.into(), right.into())], false, &vocabulary)
         };
         assert!(build("b", "a").err().unwrap().contains("makes no piece"));
-        let model = (build("中a", "b").unwrap().unwrap(), vocabulary);
+        let model = (build("中a", "b").unwrap(), vocabulary);
         assert_eq!(spelled(&model, "ab"), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_byte_without_a_piece_is_told_where_a_text_has_it() {
+        let mut pieces = pieces(&["ab"]);
+        pieces.retain(|(_, id)| *id != 0xf1);
+        let vocabulary = vocabulary(&pieces);
+        let borrowed = pieces.iter().map(|(piece, id)| (piece.as_str(), *id));
+        let merges: [Merge<'_>; 1] = [("a".into(), "b".into())];
+        let model = ByteBpe::from_merges(borrowed, &merges, false, &vocabulary).unwrap();
+        let unspelled = |text: &str| {
+            let mut tokens = Vec::new();
+            let word = text.as_bytes();
+            model.encode_word(word, 0..word.len(), &vocabulary, &mut Work::default(), &mut tokens);
+            model.unspelled(word, &tokens)
+        };
+        assert_eq!((unspelled("abé"), unspelled("a\u{40000}b")), (None, Some(0xf1)));
     }
 
     #[test]

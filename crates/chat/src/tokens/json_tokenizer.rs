@@ -141,9 +141,8 @@ fn bpe(
         .any(|name| text(name).is_some_and(|mark| !mark.is_empty()));
     if alphabet == Alphabet::ByteLevel && !marks_words {
         let pieces = pieces.iter().map(|(piece, id)| (piece.as_ref(), *id));
-        if let Some(model) = ByteBpe::from_merges(pieces, &merges, is("ignore_merges"), vocabulary)? {
-            return Ok(TokenModel::Bytes(model));
-        }
+        let model = ByteBpe::from_merges(pieces, &merges, is("ignore_merges"), vocabulary)?;
+        return Ok(TokenModel::Bytes(model));
     }
     let config = BpeConfig {
         vocab: pieces.drain(..).map(|(piece, id)| (piece.into_owned(), id)).collect(),

@@ -131,11 +131,17 @@ impl Pipeline {
                     *owner = *number;
                 }
                 spans.clear();
+                let start = tokens.len();
                 words.pre_tokenize(&text, scratch, spans).map_err(|error| error.to_string())?;
                 for range in spans.iter().map(|span| span.range()).filter(|range| !range.is_empty()) {
                     model.encode_word(text.as_bytes(), range, vocabulary, work, tokens);
                 }
-                Ok(())
+                match model.unspelled(text.as_bytes(), &tokens[start..]) {
+                    Some(byte) => {
+                        Err(format!("no piece of the tokenizer's vocabulary spells the byte {byte:#04x}"))
+                    }
+                    None => Ok(()),
+                }
             }),
         }
     }
