@@ -21,6 +21,7 @@ for target; do
         chat_template) words=jinja length=1500 ;;
         config) words=yaml more=../recipes ;;
         model) words=model ;;
+        gguf) words=model length=6000 more=../crates/model/tests/golden/gguf ;;
         schema) words=schema length=1024 ;;
         data_file) words=keys length=600 ;;
         *) echo "no such target: $target" >&2 && exit 1 ;;

@@ -11,7 +11,8 @@ use arrow_schema::{DataType, Field, Fields};
 use parquet::arrow::ArrowWriter;
 use toolsmith_fuzz::{folder, fuzz_target};
 use toolsmith_prepare::{
-    FileRecords, Origin, Place, PreparedWriter, Rows, is_parquet, is_prepared, read_prepared, record,
+    FileRecords, Origin, Place, PreparedWriter, RowGroupEncoder, RowKind, Rows, is_parquet, is_prepared,
+    read_prepared, record,
 };
 
 const FILE: &str = "data";
@@ -53,9 +54,10 @@ fn prepared() -> Vec<u8> {
     rows.push(&[1, 2, 3], &[-100, 2, 3], Origin::new(0, place));
     rows.push(&[4], &[4], Origin::new(0, place));
     let path = folder::path().join(FILE);
-    let mut writer = PreparedWriter::create(&path, vec!["a.jsonl".into()], &[], true).expect("a writer");
-    writer.write(rows).expect("rows");
-    writer.finish().expect("a file");
+    let encoder = RowGroupEncoder::new(vec!["a.jsonl".into()], RowKind::Samples).expect("an encoder");
+    let mut writer = PreparedWriter::create(&path, &encoder).expect("a writer");
+    writer.write(rows, &encoder).expect("rows");
+    writer.finish(&[]).and_then(|file| file.name(&path)).expect("a file");
     std::fs::read(path).expect("a written file")
 }
 

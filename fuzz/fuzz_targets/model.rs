@@ -8,9 +8,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 use toolsmith_fuzz::{folder, fuzz_target};
 use toolsmith_kernels::CpuDevice;
-use toolsmith_model::{
-    Decoder, DecoderConfig, LoraConfig, TargetModules, TrainMethod, TrainableModel, WeightType,
-};
+use toolsmith_model::{Decoder, DecoderConfig, LoraConfig, TrainMethod, TrainableModel, WeightType};
 
 /// A good config.json, and the weights of a model and of an adapter that go with it.
 static GOOD: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
@@ -20,9 +18,8 @@ static GOOD: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| {
     decoder.save(folder::path(), WeightType::F32).expect("a saved model");
     let read = |name| std::fs::read(folder::path().join(name)).expect("a saved file");
     let weights = read("model.safetensors");
-    let lora =
-        LoraConfig { r: 1, lora_alpha: 1.0, lora_dropout: 0.0, target_modules: TargetModules::AllLinear };
-    let model = TrainableModel::new(decoder, TrainMethod::Lora(lora), 1).expect("an adapter");
+    let lora = LoraConfig { r: 1, lora_alpha: 1.0, ..LoraConfig::default() };
+    let mut model = TrainableModel::new(decoder, TrainMethod::Lora(lora), 1).expect("an adapter");
     model.save_adapter(folder::path(), "base").expect("a saved adapter");
     [config.to_string().into_bytes(), weights, read("adapter_config.json")]
 });

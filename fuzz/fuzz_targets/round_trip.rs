@@ -5,7 +5,7 @@
 #![no_main]
 
 use serde_json::Value;
-use toolsmith_chat::check::{check, check_encoded, check_rendered};
+use toolsmith_chat::check::{Checker, check_encoded};
 use toolsmith_chat::data::{Conversation, Message, ToolCall, ToolSpec};
 use toolsmith_chat::template::{PieceKind, RenderError, RenderOptions, Rendered, Template};
 use toolsmith_chat::tokens::IGNORE_INDEX;
@@ -67,7 +67,7 @@ fn calls_read_back(template: Template, u: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-fn holds(rendered: &Rendered) {
+fn holds(checker: &Checker<'_>, rendered: &Rendered) {
     let mut end = 0;
     for piece in rendered.pieces() {
         assert_eq!(piece.start, end);
@@ -100,7 +100,8 @@ fn holds(rendered: &Rendered) {
         })
         .sum();
     assert_eq!(controls, expected);
-    let _findings = (check_rendered(rendered), check_encoded(&encoded));
+    let stops = checker.check_stops(&encoded.input_ids, &encoded.labels, false);
+    let _findings = (stops, check_encoded(&encoded));
 }
 
 fn conversations_hold(template: Template, u: &mut Unstructured<'_>) -> Result<()> {
@@ -110,12 +111,14 @@ fn conversations_hold(template: Template, u: &mut Unstructured<'_>) -> Result<()
         for_training: u.arbitrary()?,
         enable_thinking: u.arbitrary()?,
     };
-    let _findings = check(&conversation, Some(template));
+    let checker = Checker::new(Some(template.into()), Some(&TOKENIZER));
+    let _findings = checker.check(&conversation);
     if let Ok(rendered) = template.render(&conversation, &options) {
-        holds(&rendered);
+        let _findings = checker.check_rendered(&conversation, &rendered);
+        holds(&checker, &rendered);
     }
     for sample in template.samples(&conversation, &options).into_iter().flatten() {
-        holds(&sample.rendered);
+        holds(&checker, &sample.rendered);
     }
     Ok(())
 }

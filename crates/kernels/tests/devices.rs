@@ -281,6 +281,9 @@ fn attention_over_trees() {
     ];
     // A prefix longer than a block of keys.
     let shape = AttentionShape { heads: 4, kv_heads: 2, head_dim: 6, scale: 0.4 };
+    // More trees than there are groups that gather the prefix's gradient.
+    let many = (0..45).map(|i| segment(i / 3 * 6 + i % 3 * (i % 3 + 1) / 2, i % 3 + 1, None)).collect();
+    compare("attention, prefix of many trees", &Attention { segments: many, shape, prefix: 5 });
     compare("attention, long prefix", &Attention { segments: small.clone(), shape, prefix: 300 });
     for segments in [small, large] {
         for (heads, kv_heads, head_dim) in [(4, 2, 16), (3, 3, 8), (6, 1, 20)] {

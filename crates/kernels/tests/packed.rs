@@ -90,15 +90,6 @@ fn what_cannot_be_packed_is_refused() {
     assert!(matches!(nan, Err(BlockError::NotFinite { row: 1, col: 8, .. })));
 }
 
-#[test]
-fn rows_change_places() {
-    let matrix = PackedMatrix::pack(BlockFormat::Q4_0, 5, 32, &normal(1, 160)).unwrap();
-    let turned = matrix.reorder_rows(|row| 4 - row);
-    for i in 0..160 {
-        assert_eq!(turned.element(i / 32, i % 32), matrix.element(4 - i / 32, i % 32));
-    }
-}
-
 /// A random matrix: packed, or bytes with finite scales where the format is only read.
 fn matrix(format: BlockFormat, rows: usize, cols: usize) -> PackedMatrix {
     if let Ok(matrix) = PackedMatrix::pack(format, rows, cols, &normal(7, rows * cols)) {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::gguf::GgufFile;
+use crate::gguf::{self, GgufFile};
 use crate::weight::Loaded;
 use crate::weights::{self, WeightFiles};
 use crate::{DecoderConfig, ModelError};
@@ -19,8 +19,7 @@ pub(crate) enum Checkpoint {
 impl Checkpoint {
     /// Opens a folder, or a GGUF file, or a folder that holds one GGUF file and no safetensors.
     pub(crate) fn open(path: &Path) -> Result<(DecoderConfig, Self), ModelError> {
-        if let Some(file) = gguf_file(path)? {
-            let (config, file) = GgufFile::open(&file)?;
+        if let Some((config, file)) = open_gguf(path)? {
             return Ok((config, Self::Gguf(file)));
         }
         let config = DecoderConfig::of_folder(path)?;
@@ -56,21 +55,24 @@ impl DecoderConfig {
     /// # Errors
     /// Files that are missing or damaged; settings that are not done.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        match gguf_file(path)? {
-            Some(file) => Ok(GgufFile::open(&file)?.0),
+        match open_gguf(path)? {
+            Some((config, _)) => Ok(config),
             None => Self::of_folder(path),
         }
     }
-}
 
-impl DecoderConfig {
-    fn of_folder(path: &Path) -> Result<Self, ModelError> {
+    pub(crate) fn of_folder(path: &Path) -> Result<Self, ModelError> {
         let file = path.join("config.json");
         if !file.exists() {
             return Err(ModelError::NoConfig { dir: path.to_owned() });
         }
         Self::from_json(&weights::read_json(&file)?)
     }
+}
+
+/// Opens a GGUF file, or a folder that holds one and no safetensors; `None` where `path` means neither.
+pub(crate) fn open_gguf(path: &Path) -> Result<Option<(DecoderConfig, GgufFile)>, ModelError> {
+    gguf_file(path)?.map(|file| GgufFile::open(&file)).transpose()
 }
 
 /// The GGUF file that `path` means, if it means one.
@@ -89,6 +91,8 @@ fn gguf_file(path: &Path) -> Result<Option<PathBuf>, ModelError> {
     found.sort();
     match found.len() {
         0 | 1 => Ok(found.pop()),
+        // The parts of a split file: opening one says what to do.
+        _ if found.iter().all(|path| gguf::is_part(path)) => Ok(Some(found.swap_remove(0))),
         count => Err(ModelError::Gguf {
             path: path.to_owned(),
             detail: format!(

@@ -9,7 +9,7 @@ use toolsmith_kernels::{CounterRng, Device, Matrix, ViewMut};
 
 use crate::block::{Block, BlockContext, CacheRows};
 use crate::cache::KeyValueCache;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, open_gguf};
 use crate::linear::{Linear, Pass};
 use crate::names::{Names, Part};
 use crate::parameter::Tensor;
@@ -33,6 +33,8 @@ pub struct Decoder<D: Device> {
     pub(crate) adapter: Option<AdapterConfig>,
     /// Keys and values before all tokens, where the adapter is a prefix.
     pub(crate) prefix: Option<PrefixAdapter<D>>,
+    /// Whether weights may have changed since [`Decoder::refresh`].
+    pub(crate) stale: bool,
 }
 
 /// Where the weights of a new decoder come from.
@@ -83,8 +85,23 @@ impl<D: Device> Decoder<D> {
         let decoder = Self::build(config, device, |use_of, name: &str, shape: &[usize]| {
             quantization.apply(use_of, name, shape, checkpoint.tensor(name, shape)?)
         })?;
-        let known: Vec<&str> = decoder.tensors().map(|tensor| tensor.name()).collect();
-        checkpoint.refuse_unknown(&known, unused_head.as_deref())?;
+        checkpoint.refuse_unknown(&decoder.names(), unused_head.as_deref())?;
+        Ok(decoder)
+    }
+
+    /// All weights 0, each kept as [`Decoder::load_quantized`] would keep it: what the model at `path` takes, on a device
+    /// that only measures. Of a folder config.json alone is read, of a GGUF file the header.
+    ///
+    /// # Errors
+    /// As [`Decoder::load_quantized`], as far as what is read can tell.
+    pub fn measured(path: &Path, quantization: Quantization, device: D) -> Result<Self, ModelError> {
+        let Some((config, file)) = open_gguf(path)? else {
+            return Self::zeros(DecoderConfig::of_folder(path)?, quantization, device);
+        };
+        let decoder = Self::build(config, device, |use_of, name: &str, shape: &[usize]| {
+            quantization.apply(use_of, name, shape, file.zeros(name, shape)?)
+        })?;
+        file.refuse_unknown(&decoder.names())?;
         Ok(decoder)
     }
 
@@ -187,7 +204,7 @@ impl<D: Device> Decoder<D> {
         let norm = source.vector(names.norm(), hidden)?;
         let untied = !config.tie_word_embeddings;
         let head = untied.then(|| source.matrix(Use::Vocabulary, names.head(), vocabulary)).transpose()?;
-        Ok(Self { device, config, embedding, blocks, norm, head, adapter: None, prefix: None })
+        Ok(Self { device, config, embedding, blocks, norm, head, adapter: None, prefix: None, stale: false })
     }
 
     /// Writes config.json as it was given (its dtype changed) and model.safetensors; packed weights are written as the
@@ -311,6 +328,10 @@ impl<D: Device> Decoder<D> {
             .chain(self.head.as_ref().map(Weight::as_ref))
     }
 
+    fn names(&self) -> Vec<&str> {
+        self.tensors().map(|tensor| tensor.name()).collect()
+    }
+
     /// All matrices of weights.
     pub(crate) fn matrices_mut(&mut self) -> impl Iterator<Item = &mut Weight<D>> {
         let linears = self.blocks.iter_mut().flat_map(Block::linears_mut);
@@ -344,8 +365,11 @@ impl<D: Device> Decoder<D> {
         Workspace::new(&self.device, &self.config, shape)
     }
 
-    /// Brings what is computed from trained weights up to date with them.
+    /// Brings what is computed from trained weights up to date with them, if they may have changed.
     pub(crate) fn refresh(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
         let device = self.device.clone();
         self.blocks.iter_mut().flat_map(Block::linears_mut).for_each(|linear| linear.refresh(&device));
         self.project_prefix();
@@ -382,7 +406,9 @@ impl<D: Device> Decoder<D> {
         self.prefix.as_ref().map_or(0, |prefix| prefix.config.num_virtual_tokens)
     }
 
-    /// Position of a sample's first token: after an attached prefix, where that is how it was trained.
+    /// Position of a sample's first token: 0, or the length of an attached prefix that takes positions itself
+    /// ([`crate::PrefixPositions::AfterPrefix`]).
+    #[must_use]
     pub fn first_position(&self) -> usize {
         self.prefix.as_ref().map_or(0, |prefix| prefix.config.first_position())
     }

@@ -9,6 +9,9 @@ use crate::parameter::{Parameter, Tensor};
 use crate::weight::Weight;
 use crate::workspace::AdapterShape;
 
+/// Weights that are measured at a time: few enough for the cache.
+const MEASURED: usize = 1 << 20;
+
 /// `y = x · Wᵀ + b`, and with an adapter `+ scale * dropout(x) · Aᵀ · Bᵀ` (Hu et al., 2021), its columns perhaps scaled.
 pub(crate) struct Linear<D: Device> {
     /// Name in the checkpoint, without `.weight`.
@@ -144,17 +147,24 @@ impl<D: Device> Linear<D> {
         })
     }
 
-    /// Measures again how long the rows of `W + scale * B · A` are.
+    /// Measures again how long the rows of `W + scale * B · A` are, a piece of rows at a time: the sum never lies in
+    /// memory as a whole.
     pub(crate) fn refresh(&mut self, device: &D) {
-        let at = self.weight_at();
         let Some(lora) = &mut self.adapter else { return };
-        let (a, b) = lora.views();
-        let Some(Magnitude { norms, .. }) = &lora.magnitude else { return };
-        let (mut sum, mut measured) = (self.weight.copy_plain(device), device.zeros(device.len(norms)));
-        device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, ViewMut::new(&mut sum, at));
-        device.row_norms(View::new(&sum, at), &mut measured);
-        if let Some(magnitude) = &mut lora.magnitude {
-            magnitude.norms = measured;
+        let Some(Magnitude { norms, .. }) = &mut lora.magnitude else { return };
+        let at = |tensor: &Tensor<D>| Matrix::dense(tensor.shape[0], tensor.shape[1]);
+        let (a, b) = (View::new(&lora.a.value, at(&lora.a)), at(&lora.b));
+        let most = (MEASURED / self.in_features).clamp(1, self.out_features);
+        let (mut sum, mut measured) = (device.zeros(most * self.in_features), device.zeros(most));
+        for first in (0..self.out_features).step_by(most) {
+            let rows = most.min(self.out_features - first);
+            let piece = Matrix::dense(rows, self.in_features);
+            self.weight.copy_rows(device, first, ViewMut::new(&mut sum, piece));
+            let (b, to) = (View::new(&lora.b.value, b.rows(first, rows)), ViewMut::new(&mut sum, piece));
+            device.matmul(lora.scale, b, Transpose::No, a, Transpose::No, 1.0, to);
+            device.row_norms(View::new(&sum, piece), &mut measured);
+            let (from, to) = (Matrix::dense(1, rows), Matrix { offset: first, ..Matrix::dense(1, rows) });
+            device.copy(View::new(&measured, from), ViewMut::new(norms, to));
         }
     }
 
@@ -277,5 +287,64 @@ impl<D: Device> LoraWeights<D> {
         let at = Matrix::dense(x.at.rows, x.at.cols);
         pass.device.dropout(self.dropout, seed, x, 0.0, ViewMut::new(wide, at));
         View::new(wide, at)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+mod tests {
+    use toolsmith_kernels::{BlockFormat, CpuDevice, PackedMatrix};
+
+    use super::*;
+    use crate::weight::Loaded;
+
+    #[test]
+    fn norms_measured_in_pieces_are_those_of_the_whole() {
+        // Two pieces, the second of another size.
+        let (rows, cols, rank) = (700, 2048, 2);
+        let device = CpuDevice::new();
+        let wave = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).sin()).collect::<Vec<f32>>();
+        let plain = wave(rows * cols, 0.37);
+        let packed = PackedMatrix::pack(BlockFormat::Q8_0, rows, cols, &plain).unwrap();
+        let (a, b) = (wave(rank * cols, 0.71), wave(rows * rank, 0.53));
+        for loaded in [Loaded::Plain(plain), Loaded::Packed(packed)] {
+            let weight = Weight::new(&device, "w.weight".to_owned(), [rows, cols], loaded);
+            let mut expected = Vec::new();
+            for (row, weights) in weight.as_ref().read(&device).chunks_exact(cols).enumerate() {
+                let sum = |(col, w): (usize, &f32)| {
+                    let product: f32 = (0..rank).map(|r| b[row * rank + r] * a[r * cols + col]).sum();
+                    f64::from(w + 0.5 * product).powi(2)
+                };
+                expected.push(weights.iter().enumerate().map(sum).sum::<f64>().sqrt());
+            }
+            let tensor = |values: &[f32], shape: &[usize]| Tensor {
+                name: String::new(),
+                shape: shape.to_vec(),
+                value: device.upload(values),
+                grad: None,
+            };
+            let lengths = tensor(&vec![1.0; rows], &[rows]);
+            let mut linear = Linear {
+                name: "w".to_owned(),
+                in_features: cols,
+                out_features: rows,
+                weight,
+                bias: None,
+                adapter: Some(LoraWeights {
+                    a: tensor(&a, &[rank, cols]),
+                    b: tensor(&b, &[rows, rank]),
+                    magnitude: Some(Magnitude { lengths, norms: device.zeros(rows) }),
+                    rank,
+                    scale: 0.5,
+                    dropout: 0.0,
+                    index: 0,
+                }),
+            };
+            linear.refresh(&device);
+            let norms = &linear.adapter.unwrap().magnitude.unwrap().norms;
+            for (row, (found, expected)) in norms.as_slice().iter().zip(expected).enumerate() {
+                assert!((f64::from(*found) - expected).abs() < 1e-5 * expected, "{row}: {found} {expected}");
+            }
+        }
     }
 }

@@ -40,6 +40,9 @@ pub struct PrefixConfig {
 }
 
 impl PrefixConfig {
+    /// Most virtual tokens, and the greatest width inside the projection.
+    pub(crate) const LARGEST: usize = 1 << 20;
+
     /// Position of a sample's first token.
     pub(crate) fn first_position(&self) -> usize {
         match self.positions {
@@ -49,15 +52,16 @@ impl PrefixConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
-        let wrong = |key: &str| ModelError::Adapter {
-            key: key.to_owned(),
-            detail: "found 0, expected at least 1".to_owned(),
-        };
-        if self.num_virtual_tokens == 0 {
-            return Err(wrong("num_virtual_tokens"));
-        }
-        if self.encoder_hidden_size == Some(0) {
-            return Err(wrong("encoder_hidden_size"));
+        let sizes = [
+            ("num_virtual_tokens", Some(self.num_virtual_tokens)),
+            ("encoder_hidden_size", self.encoder_hidden_size),
+        ];
+        for (key, size) in sizes {
+            let Some(size) = size.filter(|size| !(1..=Self::LARGEST).contains(size)) else { continue };
+            return Err(ModelError::Adapter {
+                key: key.to_owned(),
+                detail: format!("found {size}, expected a whole number from 1 to {}", Self::LARGEST),
+            });
         }
         Ok(())
     }

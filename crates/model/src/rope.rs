@@ -27,10 +27,8 @@ impl<D: Device> RopeTable<D> {
         let half = config.rotary_dim / 2;
         let (mut cos, mut sin) = (Vec::with_capacity(positions * half), Vec::with_capacity(positions * half));
         // Frequencies and angles are rounded to f32 where the reference rounds them.
-        let frequencies: Vec<f32> = (0..half)
-            .map(|i| config.rope_theta.powf(-2.0 * i as f64 / config.rotary_dim as f64))
-            .map(|frequency| scaled(config.rope_scaling, frequency) as f32)
-            .collect();
+        let frequencies: Vec<f32> =
+            frequencies(config).map(|frequency| scaled(config.rope_scaling, frequency) as f32).collect();
         for position in 0..positions {
             for frequency in &frequencies {
                 let (s, c) = f64::from(frequency * position as f32).sin_cos();
@@ -44,7 +42,14 @@ impl<D: Device> RopeTable<D> {
     }
 }
 
-fn scaled(scaling: RopeScaling, frequency: f64) -> f64 {
+/// Radians a position, before any scaling.
+pub(crate) fn frequencies(config: &DecoderConfig) -> impl Iterator<Item = f64> {
+    let (theta, dim) = (config.rope_theta, config.rotary_dim);
+    (0..dim / 2).map(move |i| theta.powf(-2.0 * i as f64 / dim as f64))
+}
+
+/// What a frequency becomes.
+pub(crate) fn scaled(scaling: RopeScaling, frequency: f64) -> f64 {
     match scaling {
         RopeScaling::None => frequency,
         RopeScaling::Linear { factor } => frequency / factor,

@@ -33,6 +33,14 @@ pub enum TrainMethod {
     Prefix(PrefixConfig),
 }
 
+impl TrainMethod {
+    /// Whether what comes out is a whole model, not an adapter.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self, Self::Full | Self::FullExcept(_))
+    }
+}
+
 /// How a pass is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Activations {
@@ -243,14 +251,19 @@ impl<D: Device> TrainableModel<D> {
     /// Forgets the gradients.
     pub fn zero_grads(&mut self) {
         let device = self.decoder.device.clone();
-        for Parameter { grad, .. } in self.parameters_mut() {
+        for Parameter { grad, .. } in self.trained() {
             let len = device.len(grad);
             device.fill(grad, 0, len, 0.0);
         }
     }
 
-    /// The trained tensors, always in the same order.
+    /// The trained tensors, always in the same order. What is computed from them is computed again before the next pass.
     pub fn parameters_mut(&mut self) -> Vec<Parameter<'_, D>> {
+        self.decoder.stale = true;
+        self.trained()
+    }
+
+    fn trained(&mut self) -> Vec<Parameter<'_, D>> {
         let Decoder { embedding, blocks, norm, head, prefix, adapter, .. } = &mut self.decoder;
         let plain = embedding
             .parameter()

@@ -60,12 +60,7 @@ impl Loaded {
     /// The same weights in blocks; `shape` is `[rows, cols]`.
     pub(crate) fn pack(self, format: BlockFormat, shape: &[usize]) -> Result<Self, String> {
         match self {
-            Self::Zeros(_) => {
-                let bytes = format.row_bytes(shape[1]).unwrap_or(0) * shape[0];
-                PackedMatrix::new(format, shape[0], shape[1], vec![0; bytes])
-                    .map(Self::Packed)
-                    .map_err(|error| error.to_string())
-            }
+            Self::Zeros(_) => zero_blocks(format, shape[0], shape[1]),
             Self::Plain(values) => PackedMatrix::pack(format, shape[0], shape[1], &values)
                 .map(Self::Packed)
                 .map_err(|error| error.to_string()),
@@ -88,6 +83,19 @@ impl Loaded {
             }
         }
     }
+}
+
+/// Blocks of zero bytes.
+pub(crate) fn zero_blocks(format: BlockFormat, rows: usize, cols: usize) -> Result<Loaded, String> {
+    // Rows that the format cannot keep are refused with the matrix.
+    let bytes = format.row_bytes(cols).and_then(|bytes| bytes.checked_mul(rows)).unwrap_or(0);
+    // The system says beforehand whether it has the room; what it gives is not touched.
+    if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+        return Err(format!("{bytes} bytes of {} do not fit into memory", format.name()));
+    }
+    PackedMatrix::new(format, rows, cols, vec![0; bytes])
+        .map(Loaded::Packed)
+        .map_err(|error| error.to_string())
 }
 
 /// What a tensor is for.
@@ -233,6 +241,21 @@ impl<D: Device> Weight<D> {
                 copy
             }
             Self::Packed(_) => device.upload(&self.as_ref().read(device)),
+        }
+    }
+
+    /// Its plain numbers from row `first` on.
+    pub(crate) fn copy_rows(&self, device: &D, first: usize, to: ViewMut<'_, D::Buffer>) {
+        match self {
+            Self::Plain(tensor) => {
+                let at = Matrix::dense(tensor.shape[0], tensor.shape[1]).rows(first, to.at.rows);
+                device.copy(View::new(&tensor.value, at), to);
+            }
+            Self::Packed(tensor) => {
+                let mut values = vec![0.0; to.at.rows * tensor.shape[1]];
+                device.read_packed(&tensor.value, first, &mut values);
+                device.write(to.buffer, to.at.offset, &values);
+            }
         }
     }
 

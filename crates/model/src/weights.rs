@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use memmap2::Mmap;
-use safetensors::tensor::{Metadata, SafeTensorError};
+use safetensors::tensor::{Metadata, SafeTensorError, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use toolsmith_kernels::Device;
@@ -164,8 +164,13 @@ impl WeightFiles {
         Ok(Self { origin: origin.to_owned(), files, index })
     }
 
-    /// The numbers of a tensor, which must have this shape.
-    pub(crate) fn tensor(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// Fails if [`WeightFiles::tensor`] would.
+    pub(crate) fn check(&self, name: &str, expected: &[usize]) -> Result<(), ModelError> {
+        self.find(name, expected).map(|_| ())
+    }
+
+    /// The file and the entry of a tensor, which must have this shape and numbers that are read.
+    fn find(&self, name: &str, expected: &[usize]) -> Result<(&WeightFile, &TensorInfo), ModelError> {
         let missing = || ModelError::MissingTensor {
             path: self.origin.clone(),
             name: name.to_owned(),
@@ -181,6 +186,15 @@ impl WeightFiles {
                 expected: expected.to_vec(),
             });
         }
+        if !matches!(info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
+            return Err(file.wrong_type(name, info.dtype));
+        }
+        Ok((file, info))
+    }
+
+    /// The numbers of a tensor, which must have this shape.
+    pub(crate) fn tensor(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (file, info) = self.find(name, expected)?;
         let (start, end) = info.data_offsets;
         // The offsets were checked against the file's length when its header was read.
         let bytes = &file.bytes[file.data_start + start..file.data_start + end];
@@ -196,11 +210,7 @@ impl WeightFiles {
                     bytes.chunks_exact(2).map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
                 Ok(halves.to_f32_vec())
             }
-            other => Err(ModelError::TensorType {
-                path: file.path.clone(),
-                name: name.to_owned(),
-                found: format!("{other:?}"),
-            }),
+            other => Err(file.wrong_type(name, other)),
         }
     }
 
@@ -236,6 +246,10 @@ impl WeightFile {
         let bytes = unsafe { Mmap::map(&file) }.map_err(ModelError::read(path))?;
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
         Ok(Self { path: path.to_owned(), data_start: header + 8, bytes, metadata })
+    }
+
+    fn wrong_type(&self, name: &str, found: Dtype) -> ModelError {
+        ModelError::TensorType { path: self.path.clone(), name: name.to_owned(), found: format!("{found:?}") }
     }
 }
 

@@ -9,10 +9,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use toolsmith_kernels::CpuDevice;
+use toolsmith_kernels::{CpuDevice, MeasuringDevice};
 use toolsmith_model::{
-    Decoder, DecoderConfig, LoraConfig, ModelError, Target, TargetModules, TokenBatch, TokenWeights,
-    TrainMethod, TrainableModel, WeightType,
+    Decoder, DecoderConfig, LoraConfig, ModelError, PrefixConfig, PrefixPositions, Quantization, Target,
+    TargetModules, TokenBatch, TokenWeights, TrainMethod, TrainableModel, WeightType,
 };
 
 fn config() -> Value {
@@ -127,7 +127,7 @@ fn shards_are_read() {
 fn damaged_and_foreign_weights_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let weights = dir.path().join("model.safetensors");
-    assert!(error(dir.path()).contains("config.json: cannot read"));
+    assert!(error(dir.path()).contains("has no config.json"));
     std::fs::write(dir.path().join("config.json"), "{\"model_type\": ").unwrap();
     assert!(error(dir.path()).contains("config.json: not valid JSON"));
     std::fs::write(dir.path().join("config.json"), config().to_string()).unwrap();
@@ -262,6 +262,71 @@ fn adapters_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_failed_load_changes_nothing() {
+    // The folder lacks the head of its modules_to_save; a tied head would get its own weights, packed ones become plain.
+    let dir = tempfile::tempdir().unwrap();
+    let mut json = config();
+    json["tie_word_embeddings"] = json!(true);
+    let tied = DecoderConfig::from_json(&json).unwrap();
+    let method = TrainMethod::Lora(LoraConfig::default());
+    let decoder = Decoder::random(tied.clone(), 5, CpuDevice::new());
+    TrainableModel::new(decoder, method, 1).unwrap().save_adapter(dir.path(), "base").unwrap();
+    let file = dir.path().join("adapter_config.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    for modules in [json!(["lm_head"]), json!(["embed_tokens"]), json!(["q_proj"])] {
+        json["modules_to_save"] = modules;
+        std::fs::write(&file, json.to_string()).unwrap();
+        let device = MeasuringDevice::new();
+        let mut decoder = Decoder::zeros(tied.clone(), Quantization::Int8, device.clone()).unwrap();
+        let before = device.bytes();
+        let error = decoder.load_adapter(dir.path()).unwrap_err();
+        assert!(
+            matches!(error, ModelError::MissingTensor { .. } | ModelError::UnknownTensors { .. }),
+            "{error}"
+        );
+        assert_eq!((device.bytes(), decoder.config(), decoder.adapter()), (before, &tied, None));
+    }
+}
+
+#[test]
+fn modules_to_save_get_no_factors() {
+    let names: Vec<String> = vec!["q_proj".into(), "v_proj".into()];
+    let config = LoraConfig {
+        r: 2,
+        target_modules: TargetModules::Names(names),
+        use_dora: true,
+        modules_to_save: vec!["v_proj".into()],
+        ..Default::default()
+    };
+    let mut model = TrainableModel::new(decoder(), TrainMethod::Lora(config.clone()), 1).unwrap();
+    assert_eq!(model.parameters_mut().len(), 2 * (3 + 2));
+    let device = CpuDevice::new();
+    let before = model.logprobs(&batch()).unwrap();
+    for (which, parameter) in model.parameters_mut().into_iter().enumerate() {
+        let saved_whole = parameter.name.contains("v_proj");
+        assert!(parameter.name.contains(if saved_whole { "v_proj." } else { "q_proj.lora_" }));
+        let values: Vec<f32> =
+            (0..parameter.value.as_slice().len()).map(|i| ((which + i) as f32).sin() * 0.3).collect();
+        toolsmith_kernels::Device::write(&device, parameter.value, 0, &values);
+    }
+    let expected = model.logprobs(&batch()).unwrap();
+    assert_ne!(before, expected);
+
+    let dir = tempfile::tempdir().unwrap();
+    model.save_adapter(dir.path(), "base").unwrap();
+    let mut plain = decoder();
+    plain.load_adapter(dir.path()).unwrap();
+    plain.merge_adapter().unwrap();
+    for (merged, attached) in logprobs(plain).iter().zip(&expected) {
+        assert!((merged - attached).abs() < 1e-4, "{merged} {attached}");
+    }
+
+    let part = LoraConfig { modules_to_save: vec!["_proj".into()], ..config };
+    let error = TrainableModel::new(decoder(), TrainMethod::Lora(part), 1).err().unwrap().to_string();
+    assert!(error.contains("\"q_proj\" ends with one of them and is a target too"), "{error}");
+}
+
+#[test]
 fn lora_settings_without_sense_are_refused() {
     let refuse = |config: LoraConfig, expected: &str| match TrainableModel::new(
         decoder(),
@@ -279,12 +344,37 @@ fn lora_settings_without_sense_are_refused() {
         ..Default::default()
     };
     refuse(LoraConfig { r: 0, ..good.clone() }, "`r`: found 0");
+    refuse(
+        LoraConfig { r: 1 << 40, ..good.clone() },
+        "`r`: found 1099511627776, expected a rank from 1 to 65536",
+    );
     refuse(LoraConfig { lora_dropout: 1.0, ..good.clone() }, "`lora_dropout`: found 1");
     refuse(LoraConfig { lora_alpha: f32::NAN, ..good.clone() }, "`lora_alpha`: found NaN");
     refuse(
         LoraConfig { target_modules: TargetModules::Names(vec!["x".into()]), ..good },
         "meets no linear layer",
     );
+}
+
+#[test]
+fn prefix_settings_without_sense_are_refused() {
+    let good = PrefixConfig {
+        num_virtual_tokens: 4,
+        encoder_hidden_size: Some(8),
+        positions: PrefixPositions::AfterPrefix,
+    };
+    let model = |config| TrainableModel::new(decoder(), TrainMethod::Prefix(config), 0);
+    let mut trained = model(good.clone()).unwrap();
+    assert_eq!((trained.decoder().first_position(), decoder().first_position()), (4, 0));
+    let from_zero = PrefixConfig { positions: PrefixPositions::FromZero, ..good.clone() };
+    assert_eq!(model(from_zero).unwrap().decoder().first_position(), 0);
+    let refuse = |config, expected: &str| {
+        let error = model(config).err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let many = PrefixConfig { num_virtual_tokens: 1 << 40, ..good.clone() };
+    refuse(many, "`num_virtual_tokens`: found 1099511627776, expected a whole number from 1 to 1048576");
+    refuse(PrefixConfig { encoder_hidden_size: Some(0), ..good }, "`encoder_hidden_size`: found 0");
 }
 
 #[test]

@@ -10,10 +10,10 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use toolsmith_kernels::{CpuDevice, Device, ReferenceDevice};
+use toolsmith_kernels::{CpuDevice, Device, MeasuringDevice, ReferenceDevice};
 use toolsmith_model::{
-    Decoder, GenerationOptions, LoraConfig, ModelError, PrefixConfig, PrefixPositions, Quantization, Target,
-    TokenBatch, TokenWeights, TrainMethod, TrainableModel, WeightType, generate,
+    Decoder, GenerationOptions, LoraConfig, ModelError, PrefixConfig, PrefixPositions, Quantization,
+    RopeScaling, Target, TokenBatch, TokenWeights, TrainMethod, TrainableModel, WeightType, generate,
 };
 
 const ARCHITECTURES: [&str; 5] = ["llama", "qwen2", "qwen3", "chatglm", "glm4"];
@@ -311,6 +311,151 @@ fn damaged_and_foreign_files_are_refused() {
         &changed(&good, b"llama.attention.head_count", 4, &0u32.to_le_bytes()),
         "`llama.attention.head_count` is",
     );
+}
+
+/// The file with a key and a value's bytes (its type first) more.
+fn with_key(bytes: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+    let keys = u64::from_le_bytes(bytes[16..24].try_into().unwrap()) + 1;
+    let entry = [&(key.len() as u64).to_le_bytes(), key.as_bytes(), value].concat();
+    spliced(bytes, 16, keys, 24, &entry)
+}
+
+/// The file with a list of F32 more.
+fn with_list(bytes: &[u8], name: &str, values: &[f32]) -> Vec<u8> {
+    let tensors = u64::from_le_bytes(bytes[8..16].try_into().unwrap()) + 1;
+    let first = bytes.windows(17).position(|window| window == b"token_embd.weight").unwrap() - 8;
+    let data = values.iter().flat_map(|value| value.to_le_bytes());
+    // Behind the tensors that are there, which begin where the header's last entry ends, rounded up.
+    let start = (bytes.len() - data_start(bytes, first)).next_multiple_of(32) as u64;
+    let mut entry = [&(name.len() as u64).to_le_bytes(), name.as_bytes(), &1u32.to_le_bytes()].concat();
+    entry.extend((values.len() as u64).to_le_bytes());
+    entry.extend(0u32.to_le_bytes());
+    entry.extend(start.to_le_bytes());
+    let mut bytes = spliced(bytes, 8, tensors, first, &entry);
+    let first = bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap() - 8;
+    let end = data_start(&bytes, first) + start as usize;
+    bytes.resize(end, 0);
+    bytes.extend(data);
+    bytes
+}
+
+/// Puts a new count at `at` and an entry at `place`; the data behind the header moves on to its alignment.
+fn spliced(bytes: &[u8], at: usize, count: u64, place: usize, entry: &[u8]) -> Vec<u8> {
+    let first = bytes.windows(17).position(|window| window == b"token_embd.weight").unwrap() - 8;
+    let data = data_start(bytes, first);
+    let mut header = bytes[..header_end(bytes, first)].to_vec();
+    header[at..at + 8].copy_from_slice(&count.to_le_bytes());
+    header.splice(place..place, entry.iter().copied());
+    header.resize(header.len().next_multiple_of(32), 0);
+    [&header, &bytes[data..]].concat()
+}
+
+/// Where the entries of the tensors end, the first of them at `at`.
+fn header_end(bytes: &[u8], mut at: usize) -> usize {
+    let whole = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    for _ in 0..whole(8) {
+        at += 8 + whole(at);
+        let dimensions = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        at += 4 + 8 * dimensions + 4 + 8;
+    }
+    at
+}
+
+fn data_start(bytes: &[u8], first: usize) -> usize {
+    header_end(bytes, first).next_multiple_of(32)
+}
+
+#[test]
+fn divided_frequencies_are_those_of_llama_3_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("model.gguf");
+    let good = std::fs::read(file("llama")).unwrap();
+    let config = load(&file("llama")).config().clone();
+    // As convert_hf_to_gguf.py computes them for a factor of 32.
+    let divisor = |i: usize| {
+        let frequency = 1.0 / config.rope_theta.powf(2.0 * i as f64 / config.rotary_dim as f64);
+        let wavelength = std::f64::consts::TAU / frequency;
+        if wavelength < 8192.0 / 4.0 {
+            1.0
+        } else if wavelength > 8192.0 {
+            32.0
+        } else {
+            let smooth = (8192.0 / wavelength - 1.0) / 3.0;
+            1.0 / ((1.0 - smooth) / 32.0 + smooth)
+        }
+    };
+    let mut divisors: Vec<f32> = (0..config.rotary_dim / 2).map(|i| divisor(i) as f32).collect();
+    assert!(divisors.contains(&32.0) && divisors.contains(&1.0), "{divisors:?}");
+    std::fs::write(&path, with_list(&good, "rope_freqs.weight", &divisors)).unwrap();
+    let decoder = load(&path);
+    let RopeScaling::Llama3 { factor, original_max_position_embeddings, .. } = decoder.config().rope_scaling
+    else {
+        panic!("{:?}", decoder.config().rope_scaling)
+    };
+    assert_eq!((factor, original_max_position_embeddings), (32.0, 8192.0));
+    // The saved config.json states it.
+    assert_eq!(load(unpacked(&decoder).path()).config().rope_scaling, decoder.config().rope_scaling);
+
+    let refuse = |divisors: &[f32]| {
+        std::fs::write(&path, with_list(&good, "rope_freqs.weight", divisors)).unwrap();
+        let message = error(Decoder::load(&path, CpuDevice::new()));
+        assert!(message.contains("model.gguf: ") && message.contains("it knows Llama 3.1's"), "{message}");
+    };
+    refuse(&divisors[1..]);
+    divisors[1] = 1.5;
+    refuse(&divisors);
+    divisors[1] = f32::NAN;
+    refuse(&divisors);
+}
+
+#[test]
+fn parts_of_a_split_file_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = std::fs::read(file("llama")).unwrap();
+    let count = |count: u16| [&2u32.to_le_bytes()[..], &count.to_le_bytes()].concat();
+    let path = dir.path().join("model.gguf");
+    std::fs::write(&path, with_key(&good, "split.count", &count(1))).unwrap();
+    assert_eq!(load(&path).config(), load(&file("llama")).config());
+    std::fs::write(&path, with_key(&good, "split.count", &count(3))).unwrap();
+    let message = error(Decoder::load(&path, CpuDevice::new()));
+    assert!(message.contains("model.gguf: ") && message.contains("llama-gguf-split --merge"), "{message}");
+
+    std::fs::remove_file(path).unwrap();
+    for part in ["m-00002-of-00002.gguf", "m-00001-of-00002.gguf"] {
+        std::fs::write(dir.path().join(part), &good).unwrap();
+        let message = error(Decoder::load(dir.path(), CpuDevice::new()));
+        assert!(message.contains(part) && message.contains("llama-gguf-split --merge"), "{message}");
+    }
+}
+
+type Load = fn(&Path, Quantization, MeasuringDevice) -> Result<Decoder<MeasuringDevice>, ModelError>;
+
+fn bytes(path: &Path, quantization: Quantization, load: Load) -> Result<usize, String> {
+    let device = MeasuringDevice::new();
+    let decoder = load(path, quantization, device.clone()).map_err(|error| error.to_string())?;
+    let bytes = device.bytes();
+    drop(decoder);
+    Ok(bytes)
+}
+
+#[test]
+fn a_measured_model_is_as_large_as_a_loaded_one() {
+    let both = |path: &Path, quantization| {
+        let measured = bytes(path, quantization, Decoder::measured);
+        assert_eq!(measured, bytes(path, quantization, Decoder::load_quantized), "{}", path.display());
+        measured
+    };
+    for architecture in ARCHITECTURES {
+        let path = file(architecture);
+        assert!(both(&path, Quantization::None).unwrap() > 0);
+        assert!(both(&path, Quantization::Int8).unwrap_err().contains("already"));
+        let plain = unpacked(&load(&path));
+        let sizes = [Quantization::None, Quantization::Int8, Quantization::Nf4]
+            .map(|quantization| both(plain.path(), quantization).unwrap());
+        assert!(sizes[0] > sizes[1] && sizes[1] > sizes[2], "{sizes:?}");
+    }
+    let missing = both(&file("llama").with_file_name("other"), Quantization::None);
+    assert!(missing.unwrap_err().contains("has no config.json"));
 }
 
 #[test]

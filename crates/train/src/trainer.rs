@@ -328,7 +328,7 @@ impl<D: Device> Trainer<D> {
     }
 
     fn save_weights(&mut self, observer: &mut dyn Observer) -> Result<PathBuf, TrainError> {
-        let name = if is_whole(&self.method) { "model" } else { "adapter" };
+        let name = if self.method.is_whole() { "model" } else { "adapter" };
         let Self { model, method, base_model_name_or_path, save_dtype, .. } = self;
         let path = self.folder.write_folder(name, |path| {
             save_model(model, method, base_model_name_or_path, *save_dtype, path)?;
@@ -363,7 +363,7 @@ fn save_model<D: Device>(
     dtype: WeightType,
     path: &Path,
 ) -> Result<(), TrainError> {
-    let saved = if is_whole(method) {
+    let saved = if method.is_whole() {
         model.save_full(path, dtype)
     } else {
         model.save_adapter(path, base_model_name_or_path)
@@ -371,19 +371,11 @@ fn save_model<D: Device>(
     Ok(saved?)
 }
 
-/// Whether what is saved is a whole model.
-fn is_whole(method: &TrainMethod) -> bool {
-    match method {
-        TrainMethod::Full | TrainMethod::FullExcept(_) => true,
-        TrainMethod::Lora(_) | TrainMethod::Prefix(_) => false,
-    }
-}
-
 /// The file of a saved folder that holds the trained weights.
 fn weights_file(method: &TrainMethod) -> &'static str {
     match method {
         TrainMethod::Prefix(PrefixConfig { positions: PrefixPositions::FromZero, .. }) => "model.safetensors",
-        method if is_whole(method) => "model.safetensors",
+        method if method.is_whole() => "model.safetensors",
         _ => "adapter_model.safetensors",
     }
 }

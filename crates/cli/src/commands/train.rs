@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 use toolsmith_chat::batch;
 use toolsmith_chat::tokens::ChatTokenizer;
-use toolsmith_kernels::{CpuDevice, MeasuringDevice};
-use toolsmith_model::{Decoder, DecoderConfig, ModelError, Quantization, TrainMethod};
+use toolsmith_kernels::CpuDevice;
+use toolsmith_model::{Decoder, DecoderConfig};
 use toolsmith_prepare::{
     Answers, Outcome as Prepared, PrepareOptions, Row, Rows, SampleMaker, SampleOptions, is_prepared,
     prepare_in_memory, read_prepared,
@@ -97,7 +97,10 @@ pub(crate) fn run(
 
     let shape = DecoderConfig::read(&folder.weights).with_context(|| folder.path.display().to_string())?;
     check_ids(samples.iter().chain(&eval_samples), shape.vocab_size, &folder.path)?;
-    let model = |quantization, device| measured(&folder, quantization, device);
+    let model = |quantization, device| match config.from_scratch {
+        true => Decoder::zeros(shape.clone(), quantization, device),
+        false => Decoder::measured(&folder.weights, quantization, device),
+    };
     let planned = Planned { model: &model, config: &config, samples: &samples, eval_samples: &eval_samples };
     match planned.check()? {
         Fit::Fits(line) => terminal::say(line),
@@ -318,19 +321,6 @@ fn load_decoder(folder: &ModelFolder, config: &TrainConfig) -> anyhow::Result<De
     Ok(Decoder::load_quantized(&folder.weights, config.run.quantization, device)?)
 }
 
-/// The model on a device that measures. Blocks of a GGUF file are as large as they are there.
-fn measured(
-    folder: &ModelFolder,
-    quantization: Quantization,
-    device: MeasuringDevice,
-) -> Result<Decoder<MeasuringDevice>, ModelError> {
-    let config = DecoderConfig::read(&folder.weights)?;
-    if folder.path.join("config.json").exists() {
-        return Decoder::zeros(config, quantization, device);
-    }
-    Decoder::load_quantized(&folder.weights, quantization, device)
-}
-
 /// A flag that Ctrl-C sets; a second Ctrl-C leaves at once.
 fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -354,11 +344,11 @@ fn shell_word(word: &str) -> String {
 }
 
 fn next_commands(folder: &ModelFolder, config: &TrainConfig, weights: &Path) -> String {
-    let model = match config.method {
-        TrainMethod::Full | TrainMethod::FullExcept(_) => format!("--model {}", weights.display()),
-        TrainMethod::Lora(_) | TrainMethod::Prefix(_) => {
-            format!("--model {} --adapter {}", folder.given, weights.display())
-        }
+    let weights = weights.display();
+    let model = if config.method.is_whole() {
+        format!("--model {weights}")
+    } else {
+        format!("--model {} --adapter {weights}", folder.given)
     };
     format!("try it:  toolsmith chat {model}\nscore it: toolsmith eval DATA {model}")
 }

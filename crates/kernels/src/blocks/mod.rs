@@ -198,14 +198,4 @@ impl PackedMatrix {
         assert!(col < self.cols, "column {col} of {}", self.cols);
         element::element(self.format, self.row(row), col)
     }
-
-    /// The matrix whose row `i` is this one's row `row_of(i)`.
-    ///
-    /// # Panics
-    /// If `row_of` names a row that is not there.
-    #[must_use]
-    pub fn reorder_rows(&self, row_of: impl Fn(usize) -> usize) -> Self {
-        let bytes = (0..self.rows).flat_map(|i| self.row(row_of(i)).iter().copied()).collect();
-        Self { bytes, ..*self }
-    }
 }

@@ -1,7 +1,7 @@
 //! The gradient of attention in blocks: scores are computed again from queries, keys and the kept log-sum-exp.
 //!
 //! Work is cut by tree of segments and key head: keys and values of one tree gather gradients from all its queries,
-//! in the order of the queries, on one thread.
+//! in the order of the queries, on one thread. Keys that all trees see gather them from a few groups of trees.
 
 use rayon::prelude::*;
 
@@ -14,6 +14,10 @@ use super::panels::Engine;
 use super::simd::{dot, exp, vectorised};
 use crate::device::{AttentionShape, Matrix, Transpose};
 use crate::tree::QuerySpan;
+
+/// Groups of trees that gather the gradient of a prefix, each for itself: enough for many threads, few enough that their
+/// partial sums stay small.
+const PREFIX_GROUPS: usize = 16;
 
 /// What the forward pass saw and kept, and the gradient of its output.
 pub(super) struct Inputs<'a> {
@@ -48,12 +52,14 @@ pub(super) fn backward(
     );
     let queries = inputs.q.at.rows;
     let trees = trees(&spans.spans, queries);
-    let tasks: Vec<_> =
-        trees.iter().flat_map(|tree| (0..shape.kv_heads).map(move |head| (tree, head))).collect();
     let prefix = Matrix::dense(d_k.rows.max(d_v.rows) - queries, shape.head_dim);
+    // The groups follow from the shapes alone, so that the number of threads changes no sum.
+    let groups = if prefix.rows == 0 { trees.len() } else { trees.len().min(PREFIX_GROUPS) };
+    let tasks: Vec<(usize, usize)> =
+        (0..groups).flat_map(|group| (0..shape.kv_heads).map(move |head| (group, head))).collect();
     let mut prefixes = vec![0.0; tasks.len() * 2 * prefix.end()];
     let (shared, shared_prefixes) = (Shared::new(d_qkv), Shared::new(&mut prefixes));
-    tasks.par_iter().with_max_len(1).enumerate().for_each(|(task, &(tree, kv_head))| {
+    tasks.par_iter().with_max_len(1).enumerate().for_each(|(task, &(group, kv_head))| {
         let d_qkv = shared;
         let gradients = KeyGradients {
             d_k,
@@ -62,13 +68,12 @@ pub(super) fn backward(
             d_prefix: shared_prefixes.from(task * 2 * prefix.end()),
             first_of_prefix: queries,
         };
-        for &span in tree {
-            let span = &spans.spans[span];
-            // SAFETY: rows of this tree and columns of this head are this task's alone, inside the checked matrices.
+        let trees = trees.iter().skip(group).step_by(groups);
+        for span in trees.clone().flatten().map(|&span| &spans.spans[span]) {
+            // SAFETY: rows of these trees and columns of this head are this task's alone, inside the checked matrices.
             unsafe { clear(d_qkv, d_k, d_v, span, kv_head * shape.head_dim, shape.head_dim) };
         }
-        for &span in tree {
-            let span = &spans.spans[span];
+        for span in trees.flatten().map(|&span| &spans.spans[span]) {
             for first in (0..span.len).step_by(QUERY_BLOCK) {
                 // SAFETY: as above.
                 unsafe {
@@ -80,11 +85,11 @@ pub(super) fn backward(
     add_prefixes(&prefixes, prefix, &tasks, d_qkv, [d_k, d_v].map(|at| at.rows(queries, at.rows - queries)));
 }
 
-/// Sums what each tree adds to the gradients of keys that belong to no token, in the order of the tasks.
+/// Sums what each group of trees adds to the gradients of keys that belong to no token, in the order of the tasks.
 fn add_prefixes(
     prefixes: &[f32],
     prefix: Matrix,
-    tasks: &[(&Vec<usize>, usize)],
+    tasks: &[(usize, usize)],
     d_qkv: &mut [f32],
     gradients: [Matrix; 2],
 ) {

@@ -3,6 +3,7 @@
 //! In: settings and a seed, or a folder's tensors. Out: factors on linear layers, whole modules trained beside them.
 //! Not known: how a layer uses its factors (`linear`).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use toolsmith_kernels::{CounterRng, Device, Matrix, View, ViewMut};
@@ -22,6 +23,19 @@ enum Factor {
     Magnitude,
 }
 
+/// The tensors of a layer's adapter, by their names in PEFT's file, with their shapes.
+fn factors<D: Device>(linear: &Linear<D>, config: &LoraConfig) -> Vec<(Factor, String, Vec<usize>)> {
+    let name = |part: &str| format!("{PREFIX}{}.{part}", linear.name);
+    let mut factors = vec![
+        (Factor::A, name("lora_A.weight"), vec![config.r, linear.in_features]),
+        (Factor::B, name("lora_B.weight"), vec![linear.out_features, config.r]),
+    ];
+    if config.use_dora {
+        factors.push((Factor::Magnitude, name("lora_magnitude_vector"), vec![linear.out_features]));
+    }
+    factors
+}
+
 /// Puts an adapter on each targeted layer; `weight` gives each tensor by the layer's number, the name in PEFT's file and
 /// the shape.
 fn attach<D: Device>(
@@ -30,44 +44,58 @@ fn attach<D: Device>(
     mut weight: impl FnMut(&D, u64, Factor, &str, &[usize]) -> Result<D::Buffer, ModelError>,
 ) -> Result<(), ModelError> {
     let device = decoder.device.clone();
-    let mut index = 0;
-    for linear in decoder.blocks.iter_mut().flat_map(Block::linears_mut) {
-        if !config.target_modules.contains(&linear.name) {
-            continue;
-        }
-        let mut tensor = |factor, name: &str, shape: Vec<usize>| {
-            let name = format!("{PREFIX}{}.{name}", linear.name);
+    let linears = decoder.blocks.iter_mut().flat_map(Block::linears_mut);
+    for (index, linear) in (0..).zip(linears.filter(|linear| config.targets(&linear.name))) {
+        let tensors = factors(linear, &config).into_iter().map(|(factor, name, shape)| {
             let value = weight(&device, index, factor, &name, &shape)?;
             Ok::<_, ModelError>(Tensor { name, shape, value, grad: None })
-        };
-        let a = tensor(Factor::A, "lora_A.weight", vec![config.r, linear.in_features])?;
-        let b = tensor(Factor::B, "lora_B.weight", vec![linear.out_features, config.r])?;
-        let lengths = config
-            .use_dora
-            .then(|| tensor(Factor::Magnitude, "lora_magnitude_vector", vec![linear.out_features]))
-            .transpose()?;
+        });
+        let mut tensors = tensors.collect::<Result<Vec<_>, _>>()?.into_iter();
+        let (Some(a), Some(b)) = (tensors.next(), tensors.next()) else { continue };
         linear.adapter = Some(LoraWeights {
             a,
             b,
-            magnitude: lengths.map(|lengths| Magnitude { lengths, norms: device.zeros(linear.out_features) }),
+            magnitude: tensors
+                .next()
+                .map(|lengths| Magnitude { lengths, norms: device.zeros(linear.out_features) }),
             rank: config.r,
             scale: config.scale(),
             dropout: config.lora_dropout,
             index,
         });
-        linear.refresh(&device);
-        index += 1;
-    }
-    if index == 0 {
-        let names: Vec<&str> =
-            decoder.blocks.iter().flat_map(Block::linears).map(last_part).take(7).collect();
-        return Err(wrong(
-            "target_modules",
-            format!("{:?} meets no linear layer; this model has {}", config.target_modules, names.join(", ")),
-        ));
     }
     decoder.adapter = Some(AdapterConfig::Lora(config));
+    decoder.stale = true;
     Ok(())
+}
+
+/// Refuses names that meet nothing, and layers that would be trained whole and adapted at once.
+fn check_names<D: Device>(decoder: &Decoder<D>, config: &LoraConfig) -> Result<(), ModelError> {
+    let linears = || decoder.blocks.iter().flat_map(Block::linears);
+    if !linears().any(|linear| config.targets(&linear.name)) {
+        let names: Vec<&str> = linears().map(last_part).take(7).collect();
+        let outside = if config.modules_to_save.is_empty() { "" } else { " outside modules_to_save" };
+        let (targets, names) = (&config.target_modules, names.join(", "));
+        let detail = format!("{targets:?} meets no linear layer{outside}; this model has {names}");
+        return Err(wrong("target_modules", detail));
+    }
+    for wanted in &config.modules_to_save {
+        let alone = LoraConfig { modules_to_save: vec![wanted.clone()], ..config.clone() };
+        if !decoder.tensors().any(|tensor| alone.saves(tensor.name())) && !alone.saves(&decoder.head_name()) {
+            return Err(wrong("modules_to_save", format!("no module of this model ends with {wanted:?}")));
+        }
+    }
+    let both =
+        |linear: &&Linear<D>| config.targets(&linear.name) && config.saves(linear.weight.as_ref().name());
+    linears().find(both).map_or(Ok(()), |linear| {
+        let name = last_part(linear);
+        Err(wrong(
+            "modules_to_save",
+            format!(
+                "{name:?} ends with one of them and is a target too; give {name:?} itself, or another name"
+            ),
+        ))
+    })
 }
 
 /// A new adapter to train: A uniform as `torch.nn.Linear` draws it, B zero, lengths as the weights have them, as in PEFT.
@@ -81,6 +109,7 @@ pub(super) fn attach_new<D: Device>(
         let detail = format!("found {}; with use_dora only 0 is done", config.lora_dropout);
         return Err(wrong("lora_dropout", detail));
     }
+    check_names(decoder, &config)?;
     attach(decoder, config, |device, index, factor, _, shape| {
         let len: usize = shape.iter().product();
         if factor != Factor::A {
@@ -91,6 +120,7 @@ pub(super) fn attach_new<D: Device>(
             (0..len as u64).map(|i| (bound * (2.0 * rng.uniform(i) - 1.0)) as f32).collect();
         Ok(device.upload(&values))
     })?;
+    decoder.refresh();
     let linears = decoder.blocks.iter_mut().flat_map(Block::linears_mut);
     for magnitude in linears.filter_map(|linear| linear.adapter.as_mut()?.magnitude.as_mut()) {
         let at = Matrix::dense(1, magnitude.lengths.len());
@@ -101,7 +131,7 @@ pub(super) fn attach_new<D: Device>(
     for tensor in tensors_mut(decoder) {
         tensor.train(&device);
     }
-    for tensor in whole_modules_mut(decoder)? {
+    for tensor in whole_modules_mut(decoder) {
         tensor.train(&device);
     }
     Ok(())
@@ -117,58 +147,59 @@ fn tensors_mut<D: Device>(decoder: &mut Decoder<D>) -> impl Iterator<Item = &mut
     linears.filter_map(|linear| linear.adapter.as_mut()).flat_map(LoraWeights::tensors_mut)
 }
 
+/// Names and shapes of the tensors of `modules_to_save`; a head that shares the embedding's weights is one by itself.
+fn whole_modules<D: Device>(decoder: &Decoder<D>, config: &LoraConfig) -> Vec<(String, Vec<usize>)> {
+    let shared_head = decoder.head.is_none().then(|| decoder.head_name());
+    let shared_head = shared_head.map(|name| (name, decoder.embedding.as_ref().shape().to_vec()));
+    let own = decoder.tensors().map(|tensor| (tensor.name().to_owned(), tensor.shape().to_vec()));
+    own.chain(shared_head).filter(|(name, _)| config.saves(name)).collect()
+}
+
 /// The plain tensors of `modules_to_save`. A head that shares the embedding's weights gets its own first, as in PEFT;
 /// packed ones become plain, for blocks take no small steps.
-fn whole_modules_mut<D: Device>(decoder: &mut Decoder<D>) -> Result<Vec<&mut Tensor<D>>, ModelError> {
-    let Some(AdapterConfig::Lora(config)) = decoder.adapter.clone() else { return Ok(Vec::new()) };
+fn whole_modules_mut<D: Device>(decoder: &mut Decoder<D>) -> Vec<&mut Tensor<D>> {
+    let Some(AdapterConfig::Lora(config)) = decoder.adapter.clone() else { return Vec::new() };
     if config.modules_to_save.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     if config.saves(decoder.embedding.as_ref().name()) || config.saves(&decoder.head_name()) {
         decoder.untie();
-    }
-    for wanted in &config.modules_to_save {
-        let alone = LoraConfig { modules_to_save: vec![wanted.clone()], ..config.clone() };
-        if !decoder.tensors().any(|tensor| alone.saves(tensor.name())) {
-            return Err(wrong("modules_to_save", format!("no module of this model ends with {wanted:?}")));
-        }
     }
     let device = decoder.device.clone();
     for matrix in decoder.matrices_mut().filter(|matrix| config.saves(matrix.as_ref().name())) {
         matrix.make_plain(&device, |_| ());
     }
-    Ok(decoder.tensors_mut().filter(|tensor| config.saves(&tensor.name)).collect())
+    decoder.tensors_mut().filter(|tensor| config.saves(&tensor.name)).collect()
 }
 
-/// Attaches the adapter of a folder, frozen.
+/// Attaches the adapter of a folder, frozen. The whole folder is checked before the decoder changes.
 pub(super) fn load<D: Device>(
     decoder: &mut Decoder<D>,
     config: LoraConfig,
     dir: &Path,
 ) -> Result<(), ModelError> {
     let files = open(dir)?;
-    let loaded =
-        attach(decoder, config, |device, _, _, name, shape| Ok(device.upload(&files.tensor(name, shape)?)));
-    let checked = loaded.and_then(|()| {
-        let device = decoder.device.clone();
-        let mut known: Vec<String> = tensors(decoder).map(|tensor| tensor.name.clone()).collect();
-        let mut modules = Vec::new();
-        for tensor in whole_modules_mut(decoder)? {
-            let name = format!("{PREFIX}{}", tensor.name);
-            modules.push((files.tensor(&name, &tensor.shape)?, tensor));
-            known.push(name);
-        }
-        files.refuse_unknown(|name| known.iter().any(|known| known == name))?;
-        for (values, tensor) in modules {
-            device.write(&mut tensor.value, 0, &values);
-        }
-        Ok(())
-    });
-    if checked.is_err() {
-        decoder.blocks.iter_mut().flat_map(Block::linears_mut).for_each(|linear| linear.adapter = None);
-        decoder.adapter = None;
+    check_names(decoder, &config)?;
+    let linears = decoder.blocks.iter().flat_map(Block::linears);
+    let targets = linears.filter(|linear| config.targets(&linear.name));
+    let factors = targets.flat_map(|linear| factors(linear, &config)).map(|(_, name, shape)| (name, shape));
+    let modules = whole_modules(decoder, &config);
+    let modules = modules.into_iter().map(|(name, shape)| (format!("{PREFIX}{name}"), shape));
+    let mut known = BTreeSet::new();
+    for (name, shape) in factors.chain(modules) {
+        files.check(&name, &shape)?;
+        known.insert(name);
     }
-    checked
+    files.refuse_unknown(|name| known.contains(name))?;
+
+    attach(decoder, config, |device, _, _, name, shape| Ok(device.upload(&files.tensor(name, shape)?)))?;
+    let device = decoder.device.clone();
+    for tensor in whole_modules_mut(decoder) {
+        let values = files.tensor(&format!("{PREFIX}{}", tensor.name), &tensor.shape)?;
+        device.write(&mut tensor.value, 0, &values);
+    }
+    decoder.refresh();
+    Ok(())
 }
 
 /// Reads the folder's tensors over those of the attached adapter.
@@ -176,7 +207,7 @@ pub(super) fn load_into<D: Device>(decoder: &mut Decoder<D>, dir: &Path) -> Resu
     let (files, device) = (open(dir)?, decoder.device.clone());
     let mut wanted: Vec<(String, Vec<usize>)> =
         tensors(decoder).map(|tensor| (tensor.name.clone(), tensor.shape.clone())).collect();
-    let modules = whole_modules_mut(decoder)?;
+    let modules = whole_modules_mut(decoder);
     wanted.extend(modules.iter().map(|tensor| (format!("{PREFIX}{}", tensor.name), tensor.shape.clone())));
     files.refuse_unknown(|name| wanted.iter().any(|(known, _)| known == name))?;
     let values: Vec<Vec<f32>> =
@@ -185,9 +216,10 @@ pub(super) fn load_into<D: Device>(decoder: &mut Decoder<D>, dir: &Path) -> Resu
     for (tensor, values) in tensors_mut(decoder).zip(values.by_ref()) {
         device.write(&mut tensor.value, 0, &values);
     }
-    for (tensor, values) in whole_modules_mut(decoder)?.into_iter().zip(values) {
+    for (tensor, values) in whole_modules_mut(decoder).into_iter().zip(values) {
         device.write(&mut tensor.value, 0, &values);
     }
+    decoder.stale = true;
     decoder.refresh();
     Ok(())
 }

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use super::wrong;
 use crate::ModelError;
 
+/// Highest rank: no layer is as wide.
+const LARGEST_RANK: usize = 1 << 16;
+
 /// Which linear layers get an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetModules {
@@ -73,8 +76,8 @@ impl LoraConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), ModelError> {
-        if self.r == 0 {
-            return Err(wrong("r", "found 0, expected a rank of at least 1".to_owned()));
+        if !(1..=LARGEST_RANK).contains(&self.r) {
+            return Err(wrong("r", format!("found {}, expected a rank from 1 to {LARGEST_RANK}", self.r)));
         }
         if !(self.lora_alpha.is_finite() && self.lora_alpha > 0.0) {
             return Err(wrong("lora_alpha", format!("found {}, expected a number above 0", self.lora_alpha)));
@@ -98,6 +101,13 @@ impl LoraConfig {
             )
         };
         Err(wrong("r", format!("the folder has {}; the adapter in training {}", show(found), show(self))))
+    }
+
+    /// Whether the linear layer `name` gets an adapter: a target that is neither a module to save nor inside one, as in
+    /// PEFT.
+    pub(crate) fn targets(&self, name: &str) -> bool {
+        let inside = |wanted: &String| format!(".{name}.").contains(&format!(".{wanted}."));
+        self.target_modules.contains(name) && !self.modules_to_save.iter().any(inside)
     }
 
     /// Whether the tensor `name` belongs to a module that is trained whole.
@@ -139,8 +149,8 @@ impl LoraConfig {
             Some(_) => names("modules_to_save", "a list of module names")?,
         };
         let r = number("r")?;
-        if r.fract() != 0.0 || !(1.0..=65_536.0).contains(&r) {
-            return Err(wrong("r", format!("found {r}, expected a whole number from 1 to 65536")));
+        if r.fract() != 0.0 || !(1.0..=LARGEST_RANK as f64).contains(&r) {
+            return Err(wrong("r", format!("found {r}, expected a whole number from 1 to {LARGEST_RANK}")));
         }
         let config = Self {
             r: r as usize,
@@ -221,5 +231,15 @@ mod tests {
         assert!(targets.contains("model.layers.0.mlp.up_proj"));
         assert!(!targets.contains("model.layers.0.mlp.gate_up_proj"));
         assert!(!targets.contains("model.layers.0.self_attn.kq_proj"));
+    }
+
+    #[test]
+    fn modules_to_save_are_no_targets() {
+        let modules_to_save = vec!["q_proj".into(), "layers.1.mlp".into(), "proj".into()];
+        let config = LoraConfig { modules_to_save, ..LoraConfig::default() };
+        assert!(!config.targets("model.layers.0.self_attn.q_proj"));
+        assert!(!config.targets("model.layers.1.mlp.up_proj"));
+        assert!(config.targets("model.layers.11.mlp.up_proj"));
+        assert!(config.targets("model.layers.0.self_attn.k_proj"));
     }
 }

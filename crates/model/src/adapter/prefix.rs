@@ -109,10 +109,11 @@ pub(super) fn save<D: Device>(decoder: &Decoder<D>, dir: &Path, base: &str) -> R
 
 fn count(json: &Value, key: &str) -> Result<usize, ModelError> {
     let value = json.get(key).unwrap_or(&Value::Null);
-    let found = value.as_u64().filter(|count| (1..=1 << 20).contains(count));
+    let largest = PrefixConfig::LARGEST;
+    let found = value.as_u64().and_then(|count| usize::try_from(count).ok());
     found
-        .map(|count| count as usize)
-        .ok_or_else(|| wrong(key, format!("found {value}, expected a whole number from 1 to {}", 1 << 20)))
+        .filter(|count| (1..=largest).contains(count))
+        .ok_or_else(|| wrong(key, format!("found {value}, expected a whole number from 1 to {largest}")))
 }
 
 /// Reads PEFT's adapter_config.json.

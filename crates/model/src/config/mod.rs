@@ -8,7 +8,7 @@ mod reader;
 use serde_json::Value;
 use toolsmith_kernels::RopeStyle;
 
-use self::reader::{Reader, check_heads, config};
+use self::reader::{Reader, check_heads, check_together, config};
 use crate::ModelError;
 
 /// Families whose checkpoints are read and written.
@@ -144,10 +144,14 @@ impl DecoderConfig {
         let read = Reader::new(json);
         let family = read.family()?;
         read.refuse_what_is_not_done()?;
+        check_together(if family == ModelFamily::ChatGlm {
+            read.chatglm()?
+        } else {
+            Self::of_transformers(&read, family, json)?
+        })
+    }
 
-        if family == ModelFamily::ChatGlm {
-            return read.chatglm();
-        }
+    fn of_transformers(read: &Reader<'_>, family: ModelFamily, json: &Value) -> Result<Self, ModelError> {
         let hidden_size = read.size("hidden_size")?;
         let num_attention_heads = read.size("num_attention_heads")?;
         let num_key_value_heads = read.optional_size("num_key_value_heads")?.unwrap_or(num_attention_heads);
@@ -213,37 +217,44 @@ impl DecoderConfig {
     /// Columns of the attention's input projections side by side: queries, keys, values.
     #[must_use]
     pub fn qkv_size(&self) -> usize {
-        self.query_size() + 2 * self.key_value_size()
+        self.query_size().saturating_add(self.key_value_size().saturating_mul(2))
     }
 
     /// Columns of all query heads.
     #[must_use]
     pub fn query_size(&self) -> usize {
-        self.num_attention_heads * self.head_dim
+        self.num_attention_heads.saturating_mul(self.head_dim)
     }
 
     /// Columns of all key heads (as many as of all value heads).
     #[must_use]
     pub fn key_value_size(&self) -> usize {
-        self.num_key_value_heads * self.head_dim
+        self.num_key_value_heads.saturating_mul(self.head_dim)
     }
 
-    /// Number of weights, a tied head counted once.
+    /// Number of weights, a tied head counted once; the largest number there is, where there are more.
     #[must_use]
     pub fn parameter_count(&self) -> u64 {
-        let (hidden, inner) = (self.hidden_size as u64, self.intermediate_size as u64);
-        let (query, qkv) = (self.query_size() as u64, self.qkv_size() as u64);
-        let bias = |on: bool, size: u64| if on { size } else { 0 };
-        let block = hidden * qkv
-            + bias(self.qkv_bias, qkv)
-            + query * hidden
-            + bias(self.output_bias, hidden)
-            + 3 * hidden * inner
-            + bias(self.mlp_bias, 2 * inner + hidden)
-            + hidden * if self.sandwich_norms { 4 } else { 2 }
-            + bias(self.qk_norm, 2 * self.head_dim as u64);
-        let embeddings = self.vocab_size as u64 * hidden * if self.tie_word_embeddings { 1 } else { 2 };
-        embeddings + hidden + self.num_hidden_layers as u64 * block
+        let sum = |terms: &[[usize; 3]]| {
+            let product = |term: &[usize; 3]| term.iter().fold(1u64, |a, &b| a.saturating_mul(b as u64));
+            terms.iter().map(product).fold(0u64, u64::saturating_add)
+        };
+        let (hidden, inner) = (self.hidden_size, self.intermediate_size);
+        let (query, qkv) = (self.query_size(), self.qkv_size());
+        let block = sum(&[
+            [1, hidden, qkv],
+            [usize::from(self.qkv_bias), 1, qkv],
+            [1, query, hidden],
+            [usize::from(self.output_bias), 1, hidden],
+            [3, hidden, inner],
+            [2 * usize::from(self.mlp_bias), 1, inner],
+            [usize::from(self.mlp_bias), 1, hidden],
+            [if self.sandwich_norms { 4 } else { 2 }, 1, hidden],
+            [2 * usize::from(self.qk_norm), 1, self.head_dim],
+        ]);
+        let embeddings = sum(&[[if self.tie_word_embeddings { 1 } else { 2 }, self.vocab_size, hidden]]);
+        let blocks = (self.num_hidden_layers as u64).saturating_mul(block);
+        embeddings.saturating_add(hidden as u64).saturating_add(blocks)
     }
 }
 
@@ -309,6 +320,32 @@ mod tests {
     }
 
     #[test]
+    fn sizes_beyond_any_model_are_refused() {
+        let refuse = |changes: &[(&str, u64)], expected: &str| {
+            let mut json = qwen2();
+            changes.iter().for_each(|&(key, size)| json[key] = size.into());
+            let message = DecoderConfig::from_json(&json).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        };
+        refuse(
+            &[("num_hidden_layers", 20_000)],
+            "`num_hidden_layers`: found 20000, expected a whole number from 1 to 16384",
+        );
+        refuse(
+            &[("vocab_size", 1 << 40)],
+            "`vocab_size`: found 1099511627776, expected a whole number from 1 to 16777216",
+        );
+        refuse(&[("head_dim", 1 << 23)], "4 heads of 8388608 together are wider");
+        let largest = 1 << 24;
+        refuse(
+            &[("hidden_size", largest), ("intermediate_size", largest), ("num_hidden_layers", 1 << 14)],
+            "all sizes together make",
+        );
+        let config = DecoderConfig { hidden_size: usize::MAX, ..DecoderConfig::from_json(&qwen2()).unwrap() };
+        assert_eq!(config.parameter_count(), u64::MAX);
+    }
+
+    #[test]
     fn what_is_not_done_is_refused_by_name() {
         let cases = [
             ("model_type", json!("mamba")),
@@ -323,6 +360,9 @@ mod tests {
             ("num_key_value_heads", json!(3)),
             ("hidden_size", json!(-1)),
             ("hidden_size", json!(33)),
+            ("hidden_size", json!(2_000_000_000)),
+            ("num_hidden_layers", json!(2_000_000_000)),
+            ("num_attention_heads", json!(1 << 24)),
             ("vocab_size", json!("many")),
             ("tie_word_embeddings", json!("no")),
         ];

@@ -12,6 +12,31 @@ pub(super) fn config(key: &'static str, detail: String) -> ModelError {
     ModelError::Config { key, detail }
 }
 
+/// Most blocks, other sizes, and weights in all: beyond any model, and small enough that no product of them overflows.
+const LARGEST_DEPTH: u64 = 1 << 14;
+const LARGEST_SIZE: u64 = 1 << 24;
+const LARGEST_MODEL: u64 = 1 << 42;
+
+/// Refuses sizes that are too large together.
+pub(super) fn check_together(read: DecoderConfig) -> Result<DecoderConfig, ModelError> {
+    if read.query_size() as u64 > LARGEST_SIZE {
+        let detail = format!(
+            "{} heads of {} together are wider than {LARGEST_SIZE}",
+            read.num_attention_heads, read.head_dim
+        );
+        return Err(config("num_attention_heads", detail));
+    }
+    match read.parameter_count() {
+        0..=LARGEST_MODEL => Ok(read),
+        count => Err(config(
+            "hidden_size",
+            format!(
+                "all sizes together make {count} weights, expected at most {LARGEST_MODEL}; is the file damaged?"
+            ),
+        )),
+    }
+}
+
 pub(super) fn check_heads(key: &'static str, heads: usize, kv_heads: usize) -> Result<(), ModelError> {
     if heads.is_multiple_of(kv_heads) {
         return Ok(());
@@ -142,11 +167,12 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn optional_size(&self, key: &'static str) -> Result<Option<usize>, ModelError> {
-        const LARGEST: u64 = 1 << 31;
+        let largest =
+            if matches!(key, "num_hidden_layers" | "num_layers") { LARGEST_DEPTH } else { LARGEST_SIZE };
         let Some(value) = self.get(key) else { return Ok(None) };
         match value.as_u64() {
-            Some(size @ 1..=LARGEST) => Ok(Some(size as usize)),
-            _ => Err(config(key, format!("found {value}, expected a whole number from 1 to {LARGEST}"))),
+            Some(size) if (1..=largest).contains(&size) => Ok(Some(size as usize)),
+            _ => Err(config(key, format!("found {value}, expected a whole number from 1 to {largest}"))),
         }
     }
 

@@ -207,8 +207,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         (true, TrainMethod::Prefix(_)) => 1e-4,
     };
     let run = RunOptions { objective, ..read_run(&mut top, default_rate) };
-    let trains_weights = matches!(method, TrainMethod::Full | TrainMethod::FullExcept(_));
-    if run.quantization != Quantization::None && trains_weights {
+    if run.quantization != Quantization::None && method.is_whole() {
         let message =
             "packed weights cannot be trained; set method: lora or prefix_tuning, or quantization: none";
         top.refuse("quantization", &Place::Absent, message);
