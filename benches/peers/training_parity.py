@@ -19,6 +19,7 @@ from pathlib import Path
 import peft
 import pyarrow.parquet as parquet
 import torch
+from safetensors.torch import load_file
 from transformers import (AutoModelForCausalLM, Glm4Config, Glm4ForCausalLM, GlmConfig, GlmForCausalLM, LlamaConfig,
                           LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM)
 
@@ -64,11 +65,24 @@ def toolsmith(options, model, data, output, method, rate, steps):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+def attached(model, adapter):
+    """The model with the adapter in training. PEFT takes no saved prefix to train on, so that is put into a new one."""
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    if settings["peft_type"] == "LORA":
+        return peft.PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    count = settings["num_virtual_tokens"]
+    model = peft.get_peft_model(model, peft.PrefixTuningConfig(num_virtual_tokens=count, task_type="CAUSAL_LM"))
+    with torch.no_grad():
+        start = load_file(adapter / "adapter_model.safetensors")["prompt_embeddings"]
+        model.prompt_encoder["default"].embedding.weight.copy_(start)
+    return model
+
+
 def pytorch(model, adapter, data, rate, steps):
     rows = parquet.read_table(data).to_pylist()
     model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, attn_implementation="eager")
     if adapter:
-        model = peft.PeftModel.from_pretrained(model, adapter, is_trainable=True)
+        model = attached(model, adapter)
     model.eval()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0)

@@ -18,7 +18,7 @@ use crate::model_folder::{ModelFolder, TOKENIZER_FILES};
 
 /// A model that answers.
 pub(crate) struct Assistant {
-    /// The weights, a given adapter merged into them (a prefix attached to them).
+    /// The weights, a given adapter merged into them (a prefix, or one beside packed weights, attached to them).
     pub(crate) decoder: Decoder<CpuDevice>,
     /// Its tokenizer.
     pub(crate) tokenizer: ChatTokenizer,
@@ -64,7 +64,8 @@ impl Assistant {
         let mut decoder = Decoder::load(&folder.weights, CpuDevice::new())?;
         if let Some(adapter) = &adapter {
             decoder.load_adapter(adapter)?;
-            if matches!(decoder.adapter(), Some(AdapterConfig::Lora(_))) {
+            // Merging saves time at each token, but makes packed weights plain.
+            if matches!(decoder.adapter(), Some(AdapterConfig::Lora(_))) && !decoder.is_packed() {
                 decoder.merge_adapter()?;
             }
         }
@@ -94,7 +95,8 @@ impl Assistant {
         sampling: &SamplingArgs,
         on_token: &mut dyn FnMut(usize, u32),
     ) -> anyhow::Result<Vec<Generated>> {
-        let limit = self.decoder.config().max_position_embeddings;
+        let most = self.decoder.config().max_position_embeddings;
+        let limit = most.saturating_sub(self.decoder.first_position());
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         if longest >= limit {
             bail!(

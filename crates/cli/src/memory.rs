@@ -71,9 +71,11 @@ impl Planned<'_> {
     fn alternatives(&self) -> Vec<(String, TrainMethod, RunOptions)> {
         let TrainConfig { method, run, .. } = self.config;
         let mut ways = Vec::new();
-        let longest =
-            self.samples.iter().chain(self.eval_samples).map(|sample| sample.tokens().needed_ids().len());
-        let least = longest.max().unwrap_or(1).max(256);
+        // Of a pair, both answers: more than a run takes, as their prompt is computed once.
+        let tokens =
+            |sample: &Sample| sample.answers().map(|answer| answer.needed_ids().len()).sum::<usize>();
+        let longest = self.samples.iter().chain(self.eval_samples).map(tokens);
+        let least = longest.max().unwrap_or(1).max(256).max(self.config.max_length.unwrap_or(0));
         let max_tokens_per_run = (run.max_tokens_per_run / 4).max(least);
         if max_tokens_per_run < run.max_tokens_per_run {
             let smaller = RunOptions { max_tokens_per_run, ..run.clone() };
@@ -88,10 +90,12 @@ impl Planned<'_> {
             let run = RunOptions { optimizer, ..run.clone() };
             ways.push(("optimizer=adamw_8bit".to_owned(), method.clone(), run));
         }
-        if *method == TrainMethod::Full {
+        if *method == TrainMethod::Full && !self.config.from_scratch {
             let lora = TrainMethod::Lora(LoraConfig::default());
             ways.push(("method=lora".to_owned(), lora, run.clone()));
-        } else if run.quantization == Quantization::None {
+        }
+        let adapts = matches!(method, TrainMethod::Lora(_) | TrainMethod::Prefix(_));
+        if adapts && run.quantization == Quantization::None {
             for (name, quantization) in [("int8", Quantization::Int8), ("nf4", Quantization::Nf4)] {
                 let packed = RunOptions { quantization, ..run.clone() };
                 ways.push((format!("quantization={name}"), method.clone(), packed));

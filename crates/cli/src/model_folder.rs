@@ -92,7 +92,7 @@ impl ModelFolder {
     /// How an adapter trained on this model names it: the id, or the folder's full path.
     pub(crate) fn base_name(&self) -> String {
         if Path::new(&self.given).exists() {
-            let full = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+            let full = fs::canonicalize(&self.weights).unwrap_or_else(|_| self.weights.clone());
             return full.display().to_string();
         }
         self.given.clone()

@@ -265,6 +265,34 @@ impl<D: Device> Decoder<D> {
         self.adapter.as_ref()
     }
 
+    /// Whether any of its weights stay packed.
+    #[must_use]
+    pub fn is_packed(&self) -> bool {
+        self.tensors().any(|tensor| matches!(tensor, WeightRef::Packed(_)))
+    }
+
+    /// A number that changes with the model's shape and (nearly always) with its weights: FNV-1a over every tensor's name
+    /// and first numbers.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut add = |bytes: &[u8]| {
+            for &byte in bytes {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+        };
+        for tensor in self.tensors() {
+            add(tensor.name().as_bytes());
+            let last = tensor.shape().last().copied().unwrap_or(0);
+            let mut first = vec![0.0; last];
+            match &tensor {
+                WeightRef::Plain(plain) => self.device.read(&plain.value, 0, &mut first),
+                WeightRef::Packed(packed) => self.device.read_packed(&packed.value, 0, &mut first),
+            }
+            first.iter().for_each(|number| add(&number.to_le_bytes()));
+        }
+        hash
+    }
+
     /// What it looks like.
     #[must_use]
     pub fn config(&self) -> &DecoderConfig {

@@ -6,9 +6,10 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::path::Path;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 
-use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::tensor::{Dtype, Metadata, SafeTensorError, View};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use toolsmith_kernels::{Device, MOMENT_BLOCK, Moment8};
@@ -164,21 +165,16 @@ pub(crate) fn load_weights<D: Device>(
     device: &D,
     parameters: &mut [Parameter<'_, D>],
 ) -> Result<(), TrainError> {
-    let path = folder.join(weights);
-    let bytes = fs::read(&path).map_err(TrainError::file(&path, "read"))?;
-    let file = open(&path, &bytes)?;
+    let mut file = TensorFile::open(folder.join(weights))?;
     for parameter in parameters.iter_mut().filter(|parameter| parameter.saved) {
-        device.write(parameter.value, 0, &tensor(&path, &file, &parameter.name, parameter.shape)?);
+        device.write(parameter.value, 0, &file.numbers(&parameter.name, parameter.shape)?);
     }
     if parameters.iter().all(|parameter| parameter.saved) {
         return Ok(());
     }
-    let path = folder.join(OPTIMIZER);
-    let bytes = fs::read(&path).map_err(TrainError::file(&path, "read"))?;
-    let file = open(&path, &bytes)?;
+    let mut file = TensorFile::open(folder.join(OPTIMIZER))?;
     for parameter in parameters.iter_mut().filter(|parameter| !parameter.saved) {
-        let value = tensor(&path, &file, &value_name(&parameter.name), parameter.shape)?;
-        device.write(parameter.value, 0, &value);
+        device.write(parameter.value, 0, &file.numbers(&value_name(&parameter.name), parameter.shape)?);
     }
     Ok(())
 }
@@ -190,24 +186,23 @@ pub(crate) fn load_optimizer<D: Device>(
     parameters: &[Parameter<'_, D>],
     optimizer: &mut AdamW<D>,
 ) -> Result<(), TrainError> {
-    let path = folder.join(OPTIMIZER);
-    let bytes = fs::read(&path).map_err(TrainError::file(&path, "read"))?;
-    let file = open(&path, &bytes)?;
+    let mut file = TensorFile::open(folder.join(OPTIMIZER))?;
     for (parameter, state) in parameters.iter().zip(&mut optimizer.moments) {
         let (shape, names) = (parameter.shape, moment_names(&parameter.name));
         match state {
             Moments::Float32(both) => {
                 for (name, moment) in names.iter().zip(both) {
-                    device.write(moment, 0, &tensor(&path, &file, name, shape)?);
+                    device.write(moment, 0, &file.numbers(name, shape)?);
                 }
             }
             Moments::EightBit(both) => {
                 for (name, moment) in names.iter().zip(both) {
                     let map = device.read_moment8(moment).map();
-                    let codes = data(&path, &file, name, Dtype::U8, shape)?.to_vec();
-                    let scales = tensor(&path, &file, &scales_name(name), &scales_shape(shape))?;
-                    let read = Moment8::from_parts(map, codes, scales)
-                        .ok_or_else(|| TrainError::checkpoint(&path, format!("`{name}` lacks scales")))?;
+                    let codes = file.bytes(name, Dtype::U8, shape)?;
+                    let scales = file.numbers(&scales_name(name), &scales_shape(shape))?;
+                    let read = Moment8::from_parts(map, codes, scales).ok_or_else(|| {
+                        TrainError::checkpoint(&file.path, format!("`{name}` lacks scales"))
+                    })?;
                     *moment = device.upload_moment8(read);
                 }
             }
@@ -216,30 +211,54 @@ pub(crate) fn load_optimizer<D: Device>(
     Ok(())
 }
 
-fn open<'b>(path: &Path, bytes: &'b [u8]) -> Result<SafeTensors<'b>, TrainError> {
-    SafeTensors::deserialize(bytes).map_err(|error| TrainError::checkpoint(path, error))
+/// A safetensors file, read tensor by tensor: a large model's moments never lie in memory twice.
+struct TensorFile {
+    path: PathBuf,
+    file: fs::File,
+    metadata: Metadata,
+    data_start: u64,
 }
 
-fn tensor(path: &Path, file: &SafeTensors<'_>, name: &str, shape: &[usize]) -> Result<Vec<f32>, TrainError> {
-    let (numbers, _) = data(path, file, name, Dtype::F32, shape)?.as_chunks::<4>();
-    Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
-}
-
-fn data<'b>(
-    path: &Path,
-    file: &SafeTensors<'b>,
-    name: &str,
-    dtype: Dtype,
-    shape: &[usize],
-) -> Result<&'b [u8], TrainError> {
-    let found = file.tensor(name).map_err(|error| TrainError::checkpoint(path, error))?;
-    if found.dtype() != dtype || found.shape() != shape {
-        let detail = format!(
-            "tensor `{name}` is {:?} {:?}, expected {dtype:?} {shape:?}",
-            found.dtype(),
-            found.shape()
-        );
-        return Err(TrainError::checkpoint(path, detail));
+impl TensorFile {
+    fn open(path: PathBuf) -> Result<Self, TrainError> {
+        let mut file = fs::File::open(&path).map_err(TrainError::file(&path, "read"))?;
+        let size = file.metadata().map_err(TrainError::file(&path, "read"))?.len();
+        let mut length = [0; 8];
+        file.read_exact(&mut length).map_err(TrainError::file(&path, "read"))?;
+        let length = u64::from_le_bytes(length);
+        if length > size.saturating_sub(8) {
+            return Err(TrainError::checkpoint(&path, "its header is longer than the file"));
+        }
+        let mut header = Vec::new();
+        (&mut file).take(length).read_to_end(&mut header).map_err(TrainError::file(&path, "read"))?;
+        let metadata =
+            serde_json::from_slice(&header).map_err(|error| TrainError::checkpoint(&path, error))?;
+        Ok(Self { path, file, metadata, data_start: 8 + length })
     }
-    Ok(found.data())
+
+    fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let bytes = self.bytes(name, Dtype::F32, shape)?;
+        let (numbers, _) = bytes.as_chunks::<4>();
+        Ok(numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    fn bytes(&mut self, name: &str, dtype: Dtype, shape: &[usize]) -> Result<Vec<u8>, TrainError> {
+        let Self { path, file, metadata, data_start } = self;
+        let Some(found) = metadata.info(name) else {
+            return Err(TrainError::checkpoint(path, format!("tensor `{name}` is missing")));
+        };
+        if found.dtype != dtype || found.shape != shape {
+            let detail = format!(
+                "tensor `{name}` is {:?} {:?}, expected {dtype:?} {shape:?}",
+                found.dtype, found.shape
+            );
+            return Err(TrainError::checkpoint(path, detail));
+        }
+        let (start, end) = found.data_offsets;
+        let mut bytes = vec![0; end - start];
+        file.seek(SeekFrom::Start(*data_start + start as u64))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(TrainError::file(path, "read"))?;
+        Ok(bytes)
+    }
 }

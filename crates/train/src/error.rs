@@ -116,9 +116,9 @@ pub enum TrainError {
     /// The loss or the gradient is no number any more.
     #[error(
         "step {step}: the {what} is {value}; the samples of this step ({samples}) are saved in {}. \
-         Usually the learning rate ({learning_rate:e}) is too high: lower it, or warm up longer. If it is the first step \
-         that fails, look at the model's weights and at the samples' loss_weights. \
-         The last good checkpoint is kept: --resume goes on from it",
+         Usually the learning rate ({learning_rate:e}) is too high: start a new run (another output_dir) \
+         with a lower one, or a longer warm-up; --resume would take the same step again. If it is the first step that \
+         fails, look at the model's weights and at the samples' loss_weights",
         saved.display()
     )]
     NotFinite {

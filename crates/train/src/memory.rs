@@ -119,6 +119,10 @@ fn largest_run(
         false => Ok(runs::lay_out(samples, options)?.extent()),
     };
     let mut most = extent(&eval_samples.iter().collect::<Vec<_>>())?;
+    if options.objective.needs_reference() {
+        // What the starting model says of the pairs is measured in runs that do not keep to steps.
+        most.iter_mut().zip(extent(&trained)?).for_each(|(most, extent)| *most = extent.max(*most));
+    }
     let mut order = DataOrder::new(&trained, options.batch_size, options.prefix_group(), options.seed);
     let steps = options.total_steps(order.steps_per_epoch().max(1)).min(order.steps_per_epoch());
     for step in 1..=steps {

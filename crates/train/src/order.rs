@@ -34,6 +34,8 @@ pub(crate) struct DataOrder {
 
 impl DataOrder {
     pub(crate) fn new(samples: &[&Sample], batch_size: usize, prefix_group: usize, seed: u64) -> Self {
+        // A step that takes everything needs no more room than there are samples.
+        let batch_size = batch_size.min(samples.len().max(1));
         let prefixes = if prefix_group > 1 { PrefixTree::new(samples) } else { PrefixTree::default() };
         Self {
             samples: samples.len(),

@@ -112,14 +112,16 @@ impl<D: Device> Trainer<D> {
                 false => runs::check_length(sample, &options)?,
             }
         }
+        let (eval_given, eval_fingerprint) = (eval_samples.len(), fingerprint(&eval_samples));
         let compares = options.objective.compares_answers();
         let eval_pairs = compares.then(|| std::mem::take(&mut eval_samples));
         let preference = eval_pairs.map(|pairs| Preference::new(&options, pairs)).transpose()?;
         let eval = runs::lay_out(&eval_samples.iter().collect::<Vec<_>>(), &options)?;
         let evaluates = preference.as_ref().map_or(eval.targets > 0, Preference::evaluates);
         if options.seeks_best() && !evaluates {
-            return Err(TrainError::NothingEvaluated { samples: eval_samples.len() });
+            return Err(TrainError::NothingEvaluated { samples: eval_given });
         }
+        let model_fingerprint = decoder.fingerprint();
         let activations = options.activations();
         let mut model = TrainableModel::with_activations(decoder, method.clone(), options.seed, activations)?;
         let device = model.device().clone();
@@ -128,11 +130,11 @@ impl<D: Device> Trainer<D> {
         let order = DataOrder::new(&of_epoch, options.batch_size, options.prefix_group(), options.seed);
         let mut run = options.deciding();
         run.insert("method".to_owned(), method_settings(&method));
+        run.insert("model_fingerprint".to_owned(), json!(format!("{model_fingerprint:016x}")));
         run.insert("samples".to_owned(), json!(given));
         run.insert("data_fingerprint".to_owned(), json!(format!("{data_fingerprint:016x}")));
         if options.seeks_best() {
-            let fingerprint = fingerprint(&eval_samples);
-            run.insert("eval_data_fingerprint".to_owned(), json!(format!("{fingerprint:016x}")));
+            run.insert("eval_data_fingerprint".to_owned(), json!(format!("{eval_fingerprint:016x}")));
         }
         Ok(Self {
             total_steps: options.total_steps(order.steps_per_epoch()),

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &MergeArgs, out: &mut dyn Write) -> anyhow::Result<ExitC
         bail!("{}: exists already; name a folder that does not", output.display());
     }
     let mut assistant = Assistant::load(&args.model, None)?;
-    // A prefix is still attached, and says why it stays so.
+    // What is still attached: beside packed weights it is merged now, a prefix says why it cannot be.
     assistant.decoder.merge_adapter()?;
     let dtype = args.dtype.unwrap_or_else(|| WeightType::of_config(&assistant.decoder.config().json));
     let partial = beside(output);
