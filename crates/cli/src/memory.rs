@@ -7,7 +7,7 @@ use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use toolsmith_kernels::MeasuringDevice;
 use toolsmith_model::{Decoder, LoraConfig, ModelError, Quantization, TrainMethod};
 use toolsmith_train::{
-    AdamWOptions, MomentType, RunOptions, Sample, TrainConfig, TrainError, estimate_memory,
+    AdamWOptions, MomentType, RunOptions, Sample, TrainConfig, TrainError, amount, estimate_memory,
 };
 
 /// What is known about a run before it starts.
@@ -50,7 +50,7 @@ impl Planned<'_> {
         let estimate =
             estimate_memory(self.model, &self.config.method, self.samples, self.eval_samples, run)?;
         let total = estimate.total();
-        let (needed, free) = (gigabytes(total), gigabytes(available));
+        let (needed, free) = (amount(total), amount(available));
         if total <= available {
             return Ok(Fit::Fits(format!("this run needs about {needed} of {free} free memory: {estimate}")));
         }
@@ -106,12 +106,8 @@ impl Planned<'_> {
 
     fn try_way(&self, (words, method, run): (String, TrainMethod, RunOptions)) -> Option<String> {
         let estimate = estimate_memory(self.model, &method, self.samples, self.eval_samples, &run).ok()?;
-        Some(format!("{} with {words}", gigabytes(estimate.total())))
+        Some(format!("{} with {words}", amount(estimate.total())))
     }
-}
-
-fn gigabytes(bytes: usize) -> String {
-    format!("{:.2} GB", bytes as f64 / 1e9)
 }
 
 #[cfg(test)]
@@ -139,7 +135,7 @@ mod tests {
         assert!(matches!(planned.compare(1 << 34), Ok(Fit::Fits(line)) if line.contains("of 17.18 GB free")));
         let Ok(Fit::TooLarge(text)) = planned.compare(1 << 20) else { panic!("it fits") };
         for part in [
-            "but 0.00 GB are free",
+            "but 1.0 MB are free",
             "with max_tokens_per_run=1024",
             "with optimizer=adamw_8bit",
             "with method=lora",

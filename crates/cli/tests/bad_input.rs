@@ -140,7 +140,7 @@ fn model_that_is_no_folder() {
     ");
     assert_snapshot!(model("data.jsonl"), @r"
     exit code 1
-    error: data.jsonl: is a file; expected the folder of a model, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct
+    error: data.jsonl: is a file, and no GGUF; expected the folder of a model, a .gguf file with tokenizer.json beside it, or a Hugging Face id such as Qwen/Qwen2.5-0.5B-Instruct
     ");
 }
 

@@ -35,7 +35,7 @@ pub use data::Sample;
 pub use early_stopping::EarlyStopping;
 pub use error::TrainError;
 pub use events::{Event, Observer, Outcome};
-pub use memory::{MemoryEstimate, estimate_memory};
+pub use memory::{MemoryEstimate, amount, estimate_memory};
 pub use metrics::{EvalMetrics, StepMetrics};
 pub use objective::{DpoLoss, DpoOptions, Objective, OrpoOptions, Rewards};
 pub use optimizer::{AdamWOptions, MomentType};

@@ -41,16 +41,25 @@ impl MemoryEstimate {
     }
 }
 
-/// `weights 0.27 GB, gradients 0.00 GB, …`
+/// Bytes as a person reads them.
+#[must_use]
+pub fn amount(bytes: usize) -> String {
+    match bytes {
+        0..100_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// `weights 0.27 GB, gradients 1.8 MB, …`
 impl fmt::Display for MemoryEstimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { weights, gradients, moments, activations, head, checkpoint } = *self;
         let [weights, gradients, moments, activations, head, checkpoint] =
-            [weights, gradients, moments, activations, head, checkpoint].map(|bytes| bytes as f64 / 1e9);
+            [weights, gradients, moments, activations, head, checkpoint].map(amount);
         write!(
             f,
-            "weights {weights:.2} GB, gradients {gradients:.2} GB, moments {moments:.2} GB, \
-             activations {activations:.2} GB, logits {head:.2} GB, copies for checkpoints {checkpoint:.2} GB"
+            "weights {weights}, gradients {gradients}, moments {moments}, activations {activations}, logits {head}, \
+             copies for checkpoints {checkpoint}"
         )
     }
 }
