@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, Metadata, SafeTensorError, View};
@@ -211,6 +211,14 @@ pub(crate) fn load_optimizer<D: Device>(
     Ok(())
 }
 
+/// A file that ends too early is a damaged checkpoint; all else is the system's matter.
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> TrainError + '_ {
+    move |error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => TrainError::checkpoint(path, "the file is cut short"),
+        _ => TrainError::file(path, "read")(error),
+    }
+}
+
 /// A safetensors file, read tensor by tensor: a large model's moments never lie in memory twice.
 struct TensorFile {
     path: PathBuf,
@@ -224,7 +232,7 @@ impl TensorFile {
         let mut file = fs::File::open(&path).map_err(TrainError::file(&path, "read"))?;
         let size = file.metadata().map_err(TrainError::file(&path, "read"))?.len();
         let mut length = [0; 8];
-        file.read_exact(&mut length).map_err(TrainError::file(&path, "read"))?;
+        file.read_exact(&mut length).map_err(unreadable(&path))?;
         let length = u64::from_le_bytes(length);
         if length > size.saturating_sub(8) {
             return Err(TrainError::checkpoint(&path, "its header is longer than the file"));
@@ -258,7 +266,7 @@ impl TensorFile {
         let mut bytes = vec![0; end - start];
         file.seek(SeekFrom::Start(*data_start + start as u64))
             .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(TrainError::file(path, "read"))?;
+            .map_err(unreadable(path))?;
         Ok(bytes)
     }
 }

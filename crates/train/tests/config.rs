@@ -91,7 +91,7 @@ fn every_value_arrives() {
         report_to: none
         early_stopping_threshold: 0.5
         eval_steps:
-        ignore: [empty-turn]
+        ignore: [empty-answer]
         compute_dtype: bfloat16
         quantization: nf4
         recompute: true
@@ -99,7 +99,7 @@ fn every_value_arrives() {
     let config = with(yaml, &[]).unwrap();
     assert_eq!(config.data, ["a.jsonl", "b.parquet"]);
     assert_eq!(config.eval_data, ["c.jsonl"]);
-    assert_eq!(config.ignore.iter().map(|code| code.as_str()).collect::<Vec<_>>(), ["empty-turn"]);
+    assert_eq!(config.ignore.iter().map(|code| code.as_str()).collect::<Vec<_>>(), ["empty-answer"]);
     assert_eq!((config.run.compute_dtype, config.run.quantization), (Precision::Bf16, Quantization::Nf4));
     assert!(config.run.recompute);
     let names = TargetModules::Names(vec!["q_proj".into(), "v_proj".into()]);

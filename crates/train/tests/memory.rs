@@ -80,8 +80,9 @@ fn the_estimate_is_what_a_run_takes() {
         assert!((0.98..1.02).contains(&ratio), "{method:?}: {ratio} of {peak} bytes: {estimate:?}");
         totals.push(estimate);
     }
-    let [full, smaller, lora, _, recomputed, kept] = totals[..] else { panic!("six cases") };
-    assert!(recomputed.activations < kept.activations / 2);
+    let [full, smaller, lora, _, recomputed, _] = totals[..] else { panic!("six cases") };
+    // Of three blocks, two keep their input alone.
+    assert!(recomputed.activations < lora.activations * 3 / 4);
     assert_eq!(full.moments, 2 * full.gradients);
     assert!(smaller.moments < full.moments * 26 / 100 && smaller.activations < full.activations / 2);
     assert!(lora.weights > full.weights && lora.gradients < full.gradients / 10);
