@@ -21,6 +21,8 @@ const CHECKS: &[Check] = &[
         name: "documentation",
         arguments: &["doc", "--workspace", "--no-deps", "--locked", "--document-private-items"],
     },
+    // The README's first command begins so.
+    Check { name: "cargo run", arguments: &["run", "--quiet", "--locked", "--", "--version"] },
     Check { name: "licences, bans, sources", arguments: &["deny", "check", "licenses", "bans", "sources"] },
 ];
 
