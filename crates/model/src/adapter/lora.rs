@@ -8,7 +8,7 @@ use std::path::Path;
 
 use toolsmith_kernels::{CounterRng, Device, Matrix, View, ViewMut};
 
-use super::{AdapterConfig, CONFIG, LoraConfig, PREFIX, WEIGHTS, open, wrong};
+use super::{AdapterConfig, CONFIG, LoraConfig, PREFIX, TargetModules, WEIGHTS, open, wrong};
 use crate::block::Block;
 use crate::linear::{Linear, LoraWeights, Magnitude};
 use crate::parameter::Tensor;
@@ -75,8 +75,11 @@ fn check_names<D: Device>(decoder: &Decoder<D>, config: &LoraConfig) -> Result<(
     if !linears().any(|linear| config.targets(&linear.name)) {
         let names: Vec<&str> = linears().map(last_part).take(7).collect();
         let outside = if config.modules_to_save.is_empty() { "" } else { " outside modules_to_save" };
-        let (targets, names) = (&config.target_modules, names.join(", "));
-        let detail = format!("{targets:?} meets no linear layer{outside}; this model has {names}");
+        let targets = match &config.target_modules {
+            TargetModules::AllLinear => "all-linear".to_owned(),
+            TargetModules::Names(targets) => targets.join(", "),
+        };
+        let detail = format!("{targets} meets no linear layer{outside}; this model has {}", names.join(", "));
         return Err(wrong("target_modules", detail));
     }
     for wanted in &config.modules_to_save {
