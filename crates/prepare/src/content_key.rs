@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::PrepareError;
+use crate::open::open_file;
 
 /// Raised whenever the same input gives other rows or another file than before.
 const FORMAT: u32 = 1;
@@ -39,13 +40,12 @@ pub fn content_key(
     for path in sources {
         let read_error = |source| PrepareError::Read { path: path.clone(), source };
         say(&path.display().to_string());
-        say(&format!("{:032x}", hash_of(path, &mut read).map_err(read_error)?));
+        say(&format!("{:032x}", hash_of(open_file(path)?, &mut read).map_err(read_error)?));
     }
     Ok(format!("{:032x}", key.digest128()))
 }
 
-fn hash_of(path: &PathBuf, read: &mut dyn FnMut(usize)) -> io::Result<u128> {
-    let mut file = File::open(path)?;
+fn hash_of(mut file: File, read: &mut dyn FnMut(usize)) -> io::Result<u128> {
     let mut hash = Xxh3Default::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
@@ -94,5 +94,7 @@ mod tests {
         let error =
             content_key(&[a.with_file_name("none")], &[], &mut |_| ()).expect_err("missing").to_string();
         assert!(error.contains("none: cannot be read"), "{error}");
+        let error = content_key(&[folder.path().to_path_buf()], &[], &mut |_| ()).expect_err("a folder");
+        assert!(error.to_string().contains("is a folder; expected"), "{error}");
     }
 }

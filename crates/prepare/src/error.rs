@@ -16,7 +16,7 @@ pub enum PrepareError {
         source: io::Error,
     },
     /// A folder stands where a file was expected.
-    #[error("{}: is a folder; expected a JSON or JSONL file. Name the files in it", path.display())]
+    #[error("{}: is a folder; expected a JSON, JSONL or Parquet file. Name the files in it", path.display())]
     IsFolder {
         /// The folder.
         path: PathBuf,

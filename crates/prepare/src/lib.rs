@@ -32,6 +32,7 @@ mod selection;
 mod shards;
 mod split;
 mod summary;
+mod value_scanner;
 mod whole_file;
 
 pub use check::{CheckOptions, CheckReport, Inspector, Mended, RuleFindings, check_files, mend_files};

@@ -18,7 +18,7 @@ const BUFFER_BYTES: usize = 256 * 1024;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 const BINARY: &str = "binary data";
-const UTF8_BOM: &[u8] = &[0xef, 0xbb, 0xbf];
+pub(crate) const UTF8_BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 
 /// How records follow one another in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +46,24 @@ pub fn open(path: &Path) -> Result<Input, PrepareError> {
 
 /// The same, adding to `bytes_read` what is taken from disk.
 pub(crate) fn open_counted(path: &Path, bytes_read: &Arc<AtomicU64>) -> Result<Input, PrepareError> {
-    let read_error = |source: io::Error| PrepareError::Read { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(read_error)?;
-    if file.metadata().map_err(read_error)?.is_dir() {
-        return Err(PrepareError::IsFolder { path: path.to_path_buf() });
-    }
-    let file = Counted { inner: file, bytes_read: Arc::clone(bytes_read) };
+    let file = Counted { inner: open_file(path)?, bytes_read: Arc::clone(bytes_read) };
     from_reader(file).map_err(|problem| match problem {
-        OpenProblem::Io(source) => read_error(source),
+        OpenProblem::Io(source) => PrepareError::Read { path: path.to_path_buf(), source },
         OpenProblem::Content(found) => {
             PrepareError::NotRecords { path: path.to_path_buf(), found: as_named(found, path) }
         }
         OpenProblem::Empty => PrepareError::Empty { path: path.to_path_buf() },
     })
+}
+
+/// Opens a file as it is; a folder, which some systems open too, is told as one.
+pub(crate) fn open_file(path: &Path) -> Result<File, PrepareError> {
+    let read_error = |source: io::Error| PrepareError::Read { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(read_error)?;
+    if file.metadata().map_err(read_error)?.is_dir() {
+        return Err(PrepareError::IsFolder { path: path.to_path_buf() });
+    }
+    Ok(file)
 }
 
 /// What was found, said of a file whose name promises something else.
@@ -174,17 +179,31 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 
 /// Names content that is certainly not JSON text.
 fn foreign_format(head: &[u8]) -> Option<&'static str> {
-    const MAGICS: [(&[u8], &str); 7] = [
+    const ARROW_STREAM: &str =
+        "an Arrow IPC stream, as Dataset.save_to_disk writes it (Dataset.to_parquet writes Parquet)";
+    const TWICE: &str = "data that is compressed twice";
+    const UTF16: &str = "UTF-16 text";
+    const MAGICS: [(&[u8], &str); 13] = [
         (b"PAR1", "a Parquet file"),
         (b"ARROW1", "an Arrow IPC file"),
+        (&[0xff, 0xff, 0xff, 0xff], ARROW_STREAM),
+        (GZIP_MAGIC, TWICE),
+        (ZSTD_MAGIC, TWICE),
         (b"PK\x03\x04", "a zip archive"),
         (&[0xfd, b'7', b'z', b'X', b'Z'], "xz-compressed data"),
         (b"BZh", "bzip2-compressed data"),
-        (&[0xff, 0xfe], "UTF-16 text"),
-        (&[0xfe, 0xff], "UTF-16 text"),
+        (&[0xff, 0xfe, 0, 0], "UTF-32 text"),
+        (&[0xff, 0xfe], UTF16),
+        (&[0xfe, 0xff], UTF16),
+        (b"{\0", UTF16),
+        (b"[\0", UTF16),
     ];
     if let Some((_, name)) = MAGICS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(name);
+    }
+    // What is wrong in one of the records is told with it.
+    if begins_as_json(head) {
+        return None;
     }
     let head = &head[..head.len().min(1024)];
     let is_control = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
@@ -195,4 +214,15 @@ fn foreign_format(head: &[u8]) -> Option<&'static str> {
         Err(error) => head.contains(&0) || error.error_len().is_some() && head.iter().any(is_control),
     };
     is_binary.then_some(BINARY)
+}
+
+/// Whether the first two characters are those of an object or of an array of records.
+fn begins_as_json(head: &[u8]) -> bool {
+    let head = head.strip_prefix(UTF8_BOM).unwrap_or(head);
+    let mut characters = head.iter().filter(|byte| !byte.is_ascii_whitespace());
+    match characters.next() {
+        Some(b'{') => matches!(characters.next(), Some(b'"' | b'}')),
+        Some(b'[') => matches!(characters.next(), Some(b'{' | b'"' | b'[' | b']')),
+        _ => false,
+    }
 }

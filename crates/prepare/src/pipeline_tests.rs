@@ -68,6 +68,26 @@ fn a_missing_file_stops_the_run_after_what_was_before_it() {
 }
 
 #[test]
+fn a_file_that_vanishes_while_others_are_read_is_named() {
+    let folder = tempfile::tempdir().expect("tempdir");
+    // More chunks than wait in the queues, so that the second file is not open yet when it vanishes.
+    let sources = [numbers(folder.path(), "a", 0..20_000), numbers(folder.path(), "b", 0..10)];
+    let options = PipelineOptions { threads: 1, ..PipelineOptions::default() };
+    let selection = Selection::default();
+    let pipeline = Pipeline { sources: &sources, options: &options, selection: &selection, work: &work };
+    let mut taken = 0;
+    let result = pipeline.run(&Ok, &mut |_| (), &mut |sides: Sides, _| {
+        taken += sides.train.len();
+        // The first chunk removes it; later ones find it gone.
+        let _gone = std::fs::remove_file(&sources[1]);
+        Ok(())
+    });
+    let error = result.err().expect("stops");
+    assert!(matches!(error, PrepareError::Read { ref path, .. } if path == &sources[1]), "{error}");
+    assert_eq!(taken, 18_000, "what was read before is worked on");
+}
+
+#[test]
 fn an_error_of_the_taker_ends_the_run_without_reading_on() {
     let folder = tempfile::tempdir().expect("tempdir");
     let sources = [numbers(folder.path(), "a", 0..100_000)];

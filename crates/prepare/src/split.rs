@@ -7,6 +7,7 @@
 use std::io::{self, BufRead};
 
 use crate::open::{Framing, Input};
+use crate::value_scanner::{Ended, Scanner};
 
 /// Where a record begins in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +39,18 @@ pub struct Records {
     line: usize,
     column: usize,
     state: State,
-    /// The comma behind the last element of an array, until another element follows it.
-    comma: Option<Place>,
+    separator: Separator,
+}
+
+/// What is still to be said about what separates two elements of an array.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Separator {
+    /// Nothing.
+    None,
+    /// A comma stands there; another element must follow.
+    Comma(Place),
+    /// None stands there, and another element follows.
+    Missing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +71,7 @@ impl Records {
             line: 1,
             column: 1,
             state: State::Start,
-            comma: None,
+            separator: Separator::None,
         }
     }
 
@@ -156,9 +167,10 @@ impl Records {
             }
             None => return Ok(None),
             Some(b']') if in_array => {
-                let Some(comma) = self.comma.take() else {
+                let Separator::Comma(comma) = self.separator else {
                     return self.after_array();
                 };
+                self.separator = Separator::None;
                 let place = Place { index: self.index, ..comma };
                 let error = "a comma after the last record. Remove it".to_owned();
                 return Ok(Some(self.finish(place, Err(error))));
@@ -169,14 +181,25 @@ impl Records {
                 let error = "a comma without a record before it. Remove it".to_owned();
                 return Ok(Some(self.finish(place, Err(error))));
             }
+            Some(_) if self.separator == Separator::Missing => {
+                self.separator = Separator::None;
+                let place = self.place();
+                let error =
+                    "no comma between the record that begins here and the one before it. Put one there";
+                return Ok(Some(self.finish(place, Err(error.to_owned()))));
+            }
             Some(_) => {}
         }
-        self.comma = None;
+        self.separator = Separator::None;
         let place = self.place();
         let (record, total, ended) = self.scan_value(in_array)?;
-        if ended == Ended::Comma {
-            self.comma = Some(self.place());
-            self.advance(1, LineBreaks::default());
+        match ended {
+            Ended::Comma => {
+                self.separator = Separator::Comma(self.place());
+                self.advance(1, LineBreaks::default());
+            }
+            Ended::NoComma => self.separator = Separator::Missing,
+            Ended::Bracket | Ended::Restart | Ended::File => {}
         }
         let bytes = self.within_limit(record, total);
         Ok(Some(self.finish(place, bytes)))
@@ -286,97 +309,6 @@ fn fill(bytes: &mut Box<dyn BufRead + Send>) -> io::Result<&[u8]> {
         }
     }
     bytes.fill_buf()
-}
-
-/// What ended a value; none of the ending bytes belongs to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    Comma,
-    Bracket,
-    /// A new record begins inside this one, which is therefore broken.
-    Restart,
-    File,
-}
-
-/// Follows strings and brackets through one value.
-struct Scanner {
-    in_array: bool,
-    open: Vec<u8>,
-    in_string: bool,
-    escaped: bool,
-    /// The last byte that is neither white space nor inside a string.
-    last: u8,
-    started: bool,
-}
-
-impl Scanner {
-    fn new(in_array: bool) -> Self {
-        Self { in_array, open: Vec::new(), in_string: false, escaped: false, last: 0, started: false }
-    }
-
-    /// Bytes of `buffer` that belong to the value, and what ended it, if it ended.
-    fn scan(&mut self, buffer: &[u8]) -> (usize, Option<Ended>) {
-        let mut at = 0;
-        while at < buffer.len() {
-            if self.in_string {
-                at = self.scan_string(buffer, at);
-                continue;
-            }
-            let byte = buffer[at];
-            match byte {
-                b'"' => self.in_string = true,
-                b',' if self.open.is_empty() && self.in_array => return (at, Some(Ended::Comma)),
-                b'{' if self.last == b',' && self.open == [b'{'] && self.in_array => {
-                    // No JSON object holds `, {`: the record before lacks its closing brace.
-                    return (at, Some(Ended::Restart));
-                }
-                b'{' | b'[' => self.open.push(byte),
-                b'}' | b']' if self.close(byte) => return (at, Some(Ended::Bracket)),
-                _ => {}
-            }
-            if !byte.is_ascii_whitespace() {
-                self.last = byte;
-                self.started = true;
-            }
-            at += 1;
-            if !self.in_array && self.started && self.open.is_empty() && !self.in_string {
-                let scalar_goes_on = !matches!(byte, b'}' | b']') && !byte.is_ascii_whitespace();
-                if !scalar_goes_on {
-                    return (at, Some(Ended::Bracket));
-                }
-            }
-        }
-        (at, None)
-    }
-
-    fn scan_string(&mut self, buffer: &[u8], at: usize) -> usize {
-        if self.escaped {
-            self.escaped = false;
-            return at + 1;
-        }
-        let Some(found) = memchr::memchr3(b'"', b'\\', b'\n', &buffer[at..]) else {
-            return buffer.len();
-        };
-        let at = at + found;
-        match buffer[at] {
-            b'\\' => self.escaped = true,
-            // JSON strings hold no raw line break: at one, the string has lost its closing quote.
-            _ => self.in_string = false,
-        }
-        at + 1
-    }
-
-    /// Closes the nearest matching bracket; true when the bracket belongs to the array around the value.
-    fn close(&mut self, closing: u8) -> bool {
-        let opening = if closing == b'}' { b'{' } else { b'[' };
-        match self.open.iter().rposition(|&byte| byte == opening) {
-            Some(depth) => {
-                self.open.truncate(depth);
-                false
-            }
-            None => self.in_array && closing == b']',
-        }
-    }
 }
 
 #[cfg(test)]

@@ -104,6 +104,31 @@ fn a_broken_element_does_not_take_its_neighbours_with_it() {
 }
 
 #[test]
+fn a_missing_comma_is_told_and_costs_no_record() {
+    let said = "! no comma between the record that begins here and the one before it. Put one there";
+    assert_eq!(
+        records(b"[{\"a\":1}\n{\"b\": {}} {\"c\":3}, 4]"),
+        [
+            "1:2 #0 {\"a\":1}".to_owned(),
+            format!("2:1 #1 {said}"),
+            "2:1 #2 {\"b\": {}}".to_owned(),
+            format!("2:11 #3 {said}"),
+            "2:11 #4 {\"c\":3}".to_owned(),
+            "2:20 #5 4".to_owned()
+        ]
+    );
+}
+
+#[test]
+fn junk_inside_a_file_costs_only_its_record() {
+    let text = b"{\"a\":1}\n\x81\x00\x93{\xf0\x0e\n{\"b\":\"\0\"}\n{\"c\":3}\n";
+    let found = records(text);
+    assert_eq!(found.len(), 4);
+    assert!(found[1].starts_with("2:1 #1 "), "{found:?}");
+    assert_eq!(found[3], "4:1 #3 {\"c\":3}");
+}
+
+#[test]
 fn stray_commas_and_trailing_text_are_named() {
     assert!(records(b"[{},,{}]")[1].contains("a comma without a record"));
     assert_eq!(records(b"[{},{},]")[1..], ["1:5 #1 {}", "1:7 #2 ! a comma after the last record. Remove it"]);
@@ -155,6 +180,9 @@ fn foreign_content_is_named() {
         (&b"PAR1abcd"[..], "a Parquet file"),
         (b"PK\x03\x04", "a zip archive"),
         (b"\xff\xfe{\x00", "UTF-16 text"),
+        (b"{\x00\"\x00", "UTF-16 text"),
+        (b"\xff\xfe\x00\x00{\x00\x00\x00", "UTF-32 text"),
+        (&gzip(&gzip(b"{}")), "data that is compressed twice"),
         (b"ab\x00cd", "binary data"),
         (b"\x81\x02\x93{\xf0\x0e\n\x99", "binary data"),
     ] {
