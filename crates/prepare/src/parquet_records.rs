@@ -15,6 +15,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
 use crate::arrow_json::{is_readable, push_value};
+use crate::read_prepared::holds_prepared;
 use crate::{Place, PrepareError, RawRecord, damage};
 
 /// Rows of one batch at most, and bytes that a batch should take.
@@ -47,11 +48,8 @@ impl ParquetRecords {
         let damaged =
             |error: parquet::errors::ParquetError| broken(format!("{error}. Fetch or write the file again"));
         let builder = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
-        let has = |name: &str| builder.schema().column_with_name(name).is_some();
-        if has("input_ids") && has("labels") {
-            return Err(broken(
-                "it holds prepared data (input_ids and labels). Train on it as it is".to_owned(),
-            ));
+        if holds_prepared(builder.schema()) {
+            return Err(broken("it holds prepared data (token ids). Train on it as it is".to_owned()));
         }
         let columns = readable_columns(builder.schema()).map_err(broken)?;
         let metadata = builder.metadata();

@@ -78,5 +78,5 @@ fn junk_under_a_parquet_name_is_an_error_with_its_place() {
     let path = folder.path().join("junk.parquet");
     std::fs::write(&path, b"PAR1 and then nothing of the kind PAR1").expect("writes");
     let error = read_prepared(&path).expect_err("refused").to_string();
-    assert!(error.contains("junk.parquet: is not prepared data"), "{error}");
+    assert!(error.contains("junk.parquet: cannot be read as prepared data"), "{error}");
 }

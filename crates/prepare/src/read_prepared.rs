@@ -1,4 +1,4 @@
-//! Prepared data read back: Parquet with `input_ids`, `labels` and each row's origin.
+//! Prepared data read back: Parquet with `input_ids`, mostly `labels`, and perhaps each row's origin.
 //!
 //! In: a file that `prepare` or another tool wrote. Out: [`Rows`] and what the file says about itself. Does not know how
 //! rows are made or used.
@@ -8,17 +8,21 @@ use std::io;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Schema};
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, Int64Array, RecordBatch, StringArray};
+use arrow_schema::Schema;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::row_group::PAIR_PREFIXES;
+use crate::sample_columns::{MASKS, SampleColumns};
 use crate::{Origin, PrepareError, Rows, damage};
 
 const READ_BATCH_ROWS: usize = 1024;
+
+/// Columns of records: beside them, `input_ids` without labels are left over from something else.
+const RECORD_COLUMNS: [&str; 5] = ["messages", "conversations", "prompt", "instruction", "text"];
 
 /// Prepared data read back.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Prepared {
     pub rows: Rows,
     /// Whether these are pairs: the chosen and the rejected answer by turns.
     pub pairs: bool,
+    /// Whether the file says nothing about which tokens are trained, so that all are.
+    pub unlabelled: bool,
     /// The files they were made from.
     pub sources: Vec<String>,
     /// What was written about how they were made, by name without `toolsmith.`.
@@ -40,20 +46,37 @@ pub fn is_parquet(path: &Path) -> bool {
         && &head == b"PAR1"
 }
 
-/// Whether the file is Parquet that holds token ids and labels, of samples or of pairs, as opposed to records that are still to be prepared.
+/// Whether the file is Parquet that holds token ids, of samples or of pairs, as opposed to records that are still to be
+/// prepared.
 pub fn is_prepared(path: &Path) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let Ok(builder) = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)) else { return false };
-    holds(builder.schema(), "") || is_of_pairs(builder.schema())
+    holds_prepared(builder.schema())
 }
 
-/// Whether there are columns of token ids and labels whose names begin so.
-fn holds(schema: &Schema, prefix: &str) -> bool {
-    ["input_ids", "labels"].iter().all(|name| schema.column_with_name(&format!("{prefix}{name}")).is_some())
+/// Whether these are the columns of prepared data.
+pub(crate) fn holds_prepared(schema: &Schema) -> bool {
+    is_of_samples(schema) || is_of_pairs(schema)
+}
+
+fn has(schema: &Schema, name: &str) -> bool {
+    schema.column_with_name(name).is_some()
+}
+
+fn is_of_samples(schema: &Schema) -> bool {
+    let is_of_records = || RECORD_COLUMNS.iter().any(|name| has(schema, name));
+    has(schema, "input_ids") && (is_labelled(schema) || !is_of_records())
+}
+
+/// Whether there are columns that say which tokens of `input_ids` are trained.
+fn is_labelled(schema: &Schema) -> bool {
+    has(schema, "labels") || MASKS.iter().any(|mask| has(schema, mask))
 }
 
 fn is_of_pairs(schema: &Schema) -> bool {
-    !holds(schema, "") && PAIR_PREFIXES.iter().all(|prefix| holds(schema, prefix))
+    let is_whole =
+        |prefix: &&str| ["input_ids", "labels"].iter().all(|name| has(schema, &format!("{prefix}{name}")));
+    !is_of_samples(schema) && PAIR_PREFIXES.iter().all(is_whole)
 }
 
 /// What a Parquet file says about how it was made, by name without `toolsmith.`; `None` where it cannot be read.
@@ -69,10 +92,11 @@ fn facts(metadata: &ParquetMetaData) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Reads prepared data: `input_ids` and `labels` (of pairs: with `chosen_` and `rejected_` before these names), and origins
-/// where the file has them.
+/// Reads prepared data: `input_ids` and `labels` (of pairs: with `chosen_` and `rejected_` before these names), and origins;
+/// where the file has none, the rows themselves, counted from 1 like lines.
 ///
-/// Lists of 32- or 64-bit integers are understood, so that files made by other tools can be trained on too.
+/// Files of other tools can be trained on, too: lists of any kind, integers of any width, and the columns with which TRL
+/// and axolotl say what is trained. A row that would be trained otherwise than it was meant is an error.
 pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
     let broken = |detail: String| PrepareError::NotPrepared { path: path.to_path_buf(), detail };
     let file = File::open(path).map_err(|source| PrepareError::Read { path: path.to_path_buf(), source })?;
@@ -80,127 +104,76 @@ pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
     let builder = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)).map_err(damaged)?;
     let facts = facts(builder.metadata());
     let pairs = is_of_pairs(builder.schema());
+    let unlabelled = !pairs && !is_labelled(builder.schema());
     let prefixes = if pairs { &PAIR_PREFIXES[..] } else { &[""] };
     let mut reader = damage::read(|| builder.with_batch_size(READ_BATCH_ROWS).build()).map_err(damaged)?;
     let mut rows = Rows::default();
     let mut sources = Vec::new();
+    let name = path.display().to_string();
     while let Some(batch) = damage::read(|| Ok(reader.next().transpose()?)).map_err(damaged)? {
-        append_batch(&batch, prefixes, &mut rows, &mut sources).map_err(broken)?;
+        append_batch(&batch, prefixes, &name, &mut rows, &mut sources).map_err(broken)?;
     }
-    Ok(Prepared { rows, pairs, sources, facts })
+    Ok(Prepared { rows, pairs, unlabelled, sources, facts })
 }
 
+/// Reads the rows of a batch of the file `path`.
 fn append_batch(
     batch: &RecordBatch,
     prefixes: &[&str],
+    path: &str,
     rows: &mut Rows,
     sources: &mut Vec<String>,
 ) -> Result<(), String> {
     let samples: Vec<_> =
         prefixes.iter().map(|prefix| SampleColumns::of(batch, prefix)).collect::<Result<_, _>>()?;
-    let names = batch.column_by_name("source").and_then(|array| array.as_string_opt::<i32>());
-    let number = |name: &str, row: usize| {
-        let array = batch.column_by_name(name)?.as_primitive_opt::<Int64Type>()?;
-        usize::try_from(array.value(row)).ok()
-    };
+    let origins = Origins::of(batch);
     for row in 0..batch.num_rows() {
         let position = rows.len() / prefixes.len();
-        let name = names.map_or("", |names| names.value(row));
+        let (name, index, line) = origins.of_row(row, path, position);
         let source = sources.iter().rposition(|known| known == name).unwrap_or_else(|| {
             sources.push(name.to_owned());
             sources.len() - 1
         });
-        let index = number("index", row).unwrap_or(position);
-        let origin = Origin { source, index, line: number("line", row).unwrap_or(0) };
         for columns in &samples {
-            let (ids, labels, weights) =
-                columns.values(row).map_err(|found| format!("row {position}: {found}"))?;
-            rows.push_weighted(&ids, &labels, weights.as_deref(), origin);
+            let sample = columns.sample(row).map_err(|found| format!("row {}: {found}", position + 1))?;
+            let origin = Origin { source, index, line };
+            rows.push_weighted(&sample.input_ids, &sample.labels, sample.weights.as_deref(), origin);
         }
     }
     Ok(())
 }
 
-/// The columns of one sample of each row.
-struct SampleColumns<'a> {
-    prefix: &'a str,
-    input_ids: &'a ArrayRef,
-    labels: &'a ArrayRef,
-    weights: Option<&'a ArrayRef>,
+/// Where the rows of a batch come from.
+enum Origins<'a> {
+    /// From records, as `prepare` notes it.
+    Records { source: &'a StringArray, index: &'a Int64Array, line: &'a Int64Array },
+    /// The file does not say, so that the row itself is named.
+    Rows,
 }
 
-impl<'a> SampleColumns<'a> {
-    fn of(batch: &'a RecordBatch, prefix: &'a str) -> Result<Self, String> {
-        let column = |name: &str| {
-            let name = format!("{prefix}{name}");
-            let schema = batch.schema();
-            let columns = schema.fields().iter().map(|field| field.name()).collect::<Vec<_>>();
-            batch
-                .column_by_name(&name)
-                .ok_or_else(|| format!("no column {name:?} among its columns {columns:?}"))
-        };
-        let weights = batch.column_by_name("loss_weights").filter(|_| prefix.is_empty());
-        Ok(Self { prefix, input_ids: column("input_ids")?, labels: column("labels")?, weights })
-    }
-
-    /// One row's ids, labels and weights, which fit each other.
-    #[allow(clippy::type_complexity, reason = "three columns of one row, taken apart at once")]
-    fn values(&self, row: usize) -> Result<(Vec<u32>, Vec<i32>, Option<Vec<f32>>), String> {
-        let prefix = self.prefix;
-        let ids = list_values(self.input_ids, row).map_err(|found| format!("{prefix}input_ids: {found}"))?;
-        let labels = list_values(self.labels, row).map_err(|found| format!("{prefix}labels: {found}"))?;
-        if ids.len() != labels.len() {
-            let (ids, labels) = (ids.len(), labels.len());
-            return Err(format!("{ids} {prefix}input_ids but {labels} {prefix}labels"));
+impl<'a> Origins<'a> {
+    fn of(batch: &'a RecordBatch) -> Self {
+        let numbers = |name| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+        let names = |name| batch.column_by_name(name)?.as_string_opt::<i32>();
+        match (names("source"), numbers("index"), numbers("line")) {
+            (Some(source), Some(index), Some(line)) => Self::Records { source, index, line },
+            _ => Self::Rows,
         }
-        let unsigned = |&id: &i32| u32::try_from(id).map_err(|_| id);
-        let ids = ids.iter().map(unsigned).collect::<Result<Vec<u32>, i32>>();
-        let ids = ids.map_err(|id| format!("{prefix}input_ids holds {id}; a token id is never negative"))?;
-        let weights = self.weights.map(|column| weight_values(column, row)).transpose();
-        let weights = weights.map_err(|found| format!("loss_weights: {found}"))?;
-        if let Some(weights) = weights.as_ref().filter(|weights| weights.len() != ids.len()) {
-            return Err(format!("{} input_ids but {} loss_weights", ids.len(), weights.len()));
+    }
+
+    /// The file, index and line of a row of the batch, which is at this position of its file.
+    fn of_row(&self, row: usize, path: &'a str, position: usize) -> (&'a str, usize, usize) {
+        let number = |array: &Int64Array| usize::try_from(array.value(row)).ok();
+        match self {
+            Self::Records { source, index, line } => {
+                let source = if source.is_null(row) { path } else { source.value(row) };
+                (source, number(index).unwrap_or(position), number(line).unwrap_or(0))
+            }
+            Self::Rows => (path, position, position + 1),
         }
-        Ok((ids, labels, weights))
     }
 }
 
-/// One row of a column of lists, without nulls.
-fn list(column: &ArrayRef, row: usize, expected: &str) -> Result<ArrayRef, String> {
-    if column.is_null(row) {
-        return Err(format!("null; expected a list of {expected}"));
-    }
-    let values = match column.data_type() {
-        DataType::List(_) => column.as_list::<i32>().value(row),
-        DataType::LargeList(_) => column.as_list::<i64>().value(row),
-        other => return Err(format!("a column of {other}; expected lists of {expected}")),
-    };
-    if values.null_count() > 0 {
-        return Err(format!("null inside the list; expected {expected}"));
-    }
-    Ok(values)
-}
-
-fn weight_values(column: &ArrayRef, row: usize) -> Result<Vec<f32>, String> {
-    let values = list(column, row, "numbers")?;
-    match values.data_type() {
-        DataType::Float32 => Ok(values.as_primitive::<Float32Type>().values().to_vec()),
-        DataType::Float64 => {
-            Ok(values.as_primitive::<Float64Type>().values().iter().map(|&weight| weight as f32).collect())
-        }
-        other => Err(format!("a list of {other}; expected numbers of 32 or 64 bits")),
-    }
-}
-
-fn list_values(column: &ArrayRef, row: usize) -> Result<Vec<i32>, String> {
-    let values = list(column, row, "integers")?;
-    match values.data_type() {
-        DataType::Int32 => Ok(values.as_primitive::<Int32Type>().values().to_vec()),
-        DataType::Int64 => {
-            let values = values.as_primitive::<Int64Type>().values().iter();
-            let fits = |&value: &i64| i32::try_from(value).map_err(|_| format!("{value} is no token id"));
-            values.map(fits).collect()
-        }
-        other => Err(format!("a list of {other}; expected integers of 32 or 64 bits")),
-    }
-}
+#[cfg(test)]
+#[path = "read_prepared_tests.rs"]
+mod tests;

@@ -54,6 +54,14 @@ impl Row<'_> {
     pub fn trained_tokens(&self) -> usize {
         self.labels.iter().filter(|&&label| label != IGNORE_INDEX).count()
     }
+
+    /// Positions at which another token is trained than stands there.
+    pub fn relabelled(&self) -> impl Iterator<Item = usize> {
+        let pairs = self.labels.iter().zip(self.input_ids).enumerate();
+        pairs.filter_map(|(at, (&label, &id))| {
+            (label != IGNORE_INDEX && label.cast_unsigned() != id).then_some(at)
+        })
+    }
 }
 
 impl Rows {

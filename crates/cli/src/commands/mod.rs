@@ -13,3 +13,4 @@ mod preview_dataset;
 pub(crate) mod render;
 pub(crate) mod render_compat;
 pub(crate) mod train;
+mod train_data;

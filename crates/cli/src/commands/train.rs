@@ -1,28 +1,24 @@
 //! `train`: a run as its YAML file says, with progress, from data files to a folder that can be served.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, bail};
-use toolsmith_chat::batch;
+use anyhow::Context;
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
-use toolsmith_prepare::{
-    Answers, Outcome as Prepared, PrepareOptions, Row, Rows, SampleMaker, SampleOptions, is_prepared,
-    prepare_in_memory, read_prepared,
-};
+use toolsmith_prepare::{Answers, PrepareOptions, SampleOptions};
 use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
 
-use super::prepare::{FOUND_ERRORS, describe, pipeline_options, refused_text, total_bytes};
+use super::prepare::{FOUND_ERRORS, pipeline_options};
 use super::preview;
+use super::train_data::{Loaded, check_ids, load_samples};
 use crate::args::TrainArgs;
 use crate::compat::{self, TemplateName};
-use crate::datasets;
 use crate::hub::Need;
 use crate::memory::{Fit, Planned};
 use crate::model_folder::ModelFolder;
@@ -31,12 +27,6 @@ use crate::train_progress::TrainProgress;
 
 /// Exit code of a wrong configuration.
 const USAGE: u8 = 2;
-
-/// What was read for a run, or the exit code with which it must not begin.
-enum Loaded {
-    Samples(Vec<Sample>),
-    Refused,
-}
 
 /// Runs the command.
 pub(crate) fn run(
@@ -175,124 +165,6 @@ where
     T::Err: std::fmt::Display,
 {
     name.map(|name| name.parse::<T>().map_err(|error| anyhow::anyhow!("{error}"))).transpose()
-}
-
-/// The samples of files, raw or prepared, in the order in which the files are named.
-fn load_samples(
-    files: &[String],
-    what: &str,
-    maker: &SampleMaker<'_>,
-    options: &PrepareOptions,
-    folder: &ModelFolder,
-    styles: &Styles,
-    out: &mut dyn Write,
-) -> anyhow::Result<Loaded> {
-    let mut samples = Vec::new();
-    for name in &datasets::expand(files)? {
-        let path = PathBuf::from(name);
-        if is_prepared(&path) {
-            let prepared = read_prepared(&path)?;
-            check_facts(&prepared.facts, &path, folder)?;
-            if let Some(limit) = maker.options.max_length {
-                check_lengths(&prepared.rows, limit, &path)?;
-            }
-            append(&mut samples, &prepared.rows, prepared.pairs, &prepared.sources)?;
-            continue;
-        }
-        let bar = terminal::byte_bar(total_bytes(std::slice::from_ref(&path)));
-        bar.set_message(format!("reading {what}"));
-        let outcome = prepare_in_memory(std::slice::from_ref(&path), maker, options, &mut |progress| {
-            bar.set_position(progress.bytes_read);
-        });
-        bar.finish_and_clear();
-        match outcome? {
-            Prepared::Done(rows, summary) => {
-                writeln!(out, "{} {name}", painted(styles.heading, format!("{what}:")))?;
-                writeln!(out, "{}", describe(&summary, None, styles))?;
-                let pairs = maker.options.answers == Answers::Pairs;
-                append(&mut samples, &rows, pairs, std::slice::from_ref(name))?;
-            }
-            Prepared::Refused(summary) => {
-                write!(out, "{}", describe(&summary, None, styles))?;
-                out.flush()?;
-                let text = refused_text(&summary, "training did not begin");
-                terminal::say(format_args!("{} {name}: {text}", painted(styles.bad, "error:")));
-                return Ok(Loaded::Refused);
-            }
-        }
-    }
-    Ok(Loaded::Samples(samples))
-}
-
-fn append(samples: &mut Vec<Sample>, rows: &Rows, pairs: bool, sources: &[String]) -> anyhow::Result<()> {
-    let name = |row: &Row<'_>| {
-        let source = sources.get(row.origin.source).map_or("", String::as_str);
-        format!("{source}:{}", row.origin.line)
-    };
-    if pairs {
-        let answer = |row: &Row<'_>| {
-            let tokens = batch::Sample::new(row.input_ids.to_vec(), row.labels.to_vec());
-            tokens.with_context(|| name(row))
-        };
-        for (chosen, rejected) in rows.pairs() {
-            samples.push(Sample::pair(name(&chosen), answer(&chosen)?, answer(&rejected)?)?);
-        }
-        return Ok(());
-    }
-    for row in rows.iter() {
-        let name = name(&row);
-        let sample = Sample::new(name, row.input_ids.to_vec(), row.labels.to_vec())?;
-        samples.push(match row.weights {
-            Some(weights) => sample.with_weights(weights.to_vec())?,
-            None => sample,
-        });
-    }
-    Ok(())
-}
-
-/// Data prepared with another tokenizer trains nonsense without a word; so it is refused.
-fn check_facts(facts: &[(String, String)], path: &Path, folder: &ModelFolder) -> anyhow::Result<()> {
-    let found = facts.iter().find(|(name, _)| name == "tokenizer").map(|(_, value)| value);
-    if found.is_some_and(|found| *found != folder.tokenizer_fingerprint()) {
-        bail!(
-            "{}: was prepared with another tokenizer than that of {}. Prepare it again with --model {}",
-            path.display(),
-            folder.path.display(),
-            folder.given
-        );
-    }
-    Ok(())
-}
-
-fn check_lengths(rows: &Rows, limit: usize, path: &Path) -> anyhow::Result<()> {
-    let long = rows.iter().filter(|row| row.input_ids.len() > limit).count();
-    if long > 0 {
-        bail!(
-            "{}: {long} samples are longer than max_length {limit}. Raise it, or prepare the data with --max-length {limit} --skip-bad",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
-fn check_ids<'a>(
-    samples: impl Iterator<Item = &'a Sample>,
-    vocab_size: usize,
-    model: &Path,
-) -> anyhow::Result<()> {
-    for sample in samples {
-        let ids = sample.answers().flat_map(|answer| answer.input_ids()).copied();
-        let labels = sample.answers().flat_map(|answer| answer.labels());
-        let labels = labels.filter_map(|&label| u32::try_from(label).ok());
-        if let Some(id) = ids.chain(labels).find(|&id| id as usize >= vocab_size) {
-            bail!(
-                "{}: holds token id {id}, but the model {} has {vocab_size} tokens (vocab_size). Was it prepared for another model?",
-                sample.name(),
-                model.display()
-            );
-        }
-    }
-    Ok(())
 }
 
 fn show_first(
