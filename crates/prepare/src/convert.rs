@@ -14,7 +14,7 @@ use toolsmith_chat::data::convert::{RawFormat, convert};
 use toolsmith_chat::json::to_python;
 
 use crate::parquet_file::{create_beside, persist, write_error};
-use crate::{FileRecords, MAX_LISTED, PipelineOptions, PrepareError, Refusal, record};
+use crate::{FileRecords, LocatedFinding, MAX_LISTED, PipelineOptions, PrepareError, record};
 
 /// What a conversion did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -26,7 +26,7 @@ pub struct Conversion {
     /// What was dropped: whole records, or parts that would have become one.
     pub dropped: usize,
     /// The first of what was dropped, with its reason.
-    pub drops: Vec<Refusal>,
+    pub drops: Vec<LocatedFinding>,
 }
 
 impl Conversion {
@@ -34,7 +34,7 @@ impl Conversion {
         self.dropped += 1;
         if self.drops.len() < MAX_LISTED {
             let (line, index) = (place.line, place.index);
-            self.drops.push(Refusal { source: source.to_owned(), line, index, finding });
+            self.drops.push(LocatedFinding { source: source.to_owned(), line, index, finding });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What stops preparation altogether. A single bad record is not an error of this kind: it is a [`crate::Refusal`].
+//! What stops preparation altogether. A single bad record is not an error of this kind: it is a [`crate::LocatedFinding`].
 
 use std::io;
 use std::path::PathBuf;

@@ -60,5 +60,5 @@ pub use sample::{SampleMaker, SampleOptions};
 pub use selection::Selection;
 pub use shards::{Shard, shard_of, shards_of};
 pub use split::{Place, RawRecord, Records};
-pub use summary::{MAX_LISTED, Refusal, SourceCounts, Summary, SummaryBuilder};
+pub use summary::{LocatedFinding, MAX_LISTED, SourceCounts, Summary, SummaryBuilder};
 pub use whole_file::WholeFile;

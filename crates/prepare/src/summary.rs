@@ -19,7 +19,7 @@ pub const MAX_LISTED: usize = 1000;
 
 /// A finding with the record it concerns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct LocatedFinding {
     /// The file, as the user named it.
     pub source: String,
     /// Line of the record's first byte, from 1.
@@ -31,7 +31,7 @@ pub struct Refusal {
     pub finding: Finding,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for LocatedFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: record {}: {}", self.source, self.line, self.index, self.finding)
     }
@@ -48,11 +48,11 @@ pub struct Summary {
     /// How many records each rule refused; one record can break several.
     pub refused_by_code: BTreeMap<String, usize>,
     /// The first refusals, in input order.
-    pub refusals: Vec<Refusal>,
+    pub refusals: Vec<LocatedFinding>,
     /// How often each rule warned about a record that was kept.
     pub warnings_by_code: BTreeMap<String, usize>,
     /// The first warnings, in input order.
-    pub warnings: Vec<Refusal>,
+    pub warnings: Vec<LocatedFinding>,
     /// Records on which the native rendering was compared with what the model's own template prints; where they
     /// differ, `template-differs` warns.
     pub compared: usize,
@@ -208,7 +208,7 @@ impl RowCounts {
 
 fn note(
     by_code: &mut BTreeMap<String, usize>,
-    list: &mut Vec<Refusal>,
+    list: &mut Vec<LocatedFinding>,
     source: &str,
     place: Place,
     findings: Vec<Finding>,
@@ -216,7 +216,12 @@ fn note(
     for finding in findings {
         *by_code.entry(finding.code.as_str().to_owned()).or_default() += 1;
         if list.len() < MAX_LISTED {
-            list.push(Refusal { source: source.to_owned(), line: place.line, index: place.index, finding });
+            list.push(LocatedFinding {
+                source: source.to_owned(),
+                line: place.line,
+                index: place.index,
+                finding,
+            });
         }
     }
 }

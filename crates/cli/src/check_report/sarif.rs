@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value as Json, json};
 use toolsmith_chat::check::{Code, Level};
-use toolsmith_prepare::Refusal;
+use toolsmith_prepare::LocatedFinding;
 
 use super::Checked;
 
@@ -53,7 +53,7 @@ fn rule(code: Code) -> Json {
     })
 }
 
-fn result(checked: &Checked<'_>, place: &Refusal) -> Json {
+fn result(checked: &Checked<'_>, place: &LocatedFinding) -> Json {
     let finding = &place.finding;
     let index = Code::ALL.iter().position(|code| *code == finding.code);
     let first = checked.sources.first().map(|path| path.display().to_string()).unwrap_or_default();

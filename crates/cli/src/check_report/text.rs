@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use toolsmith_chat::check::{Code, Level, Spot};
-use toolsmith_prepare::{Mended, Refusal, RuleFindings};
+use toolsmith_prepare::{LocatedFinding, Mended, RuleFindings};
 use unicode_width::UnicodeWidthStr;
 
 use super::Checked;
@@ -44,7 +44,7 @@ fn found_by(text: &mut String, found: &RuleFindings, styles: &Styles) {
     text.push('\n');
 }
 
-fn place_of(text: &mut String, place: &Refusal, styles: &Styles) {
+fn place_of(text: &mut String, place: &LocatedFinding, styles: &Styles) {
     let finding = &place.finding;
     let mut said = String::new();
     if !place.source.is_empty() {

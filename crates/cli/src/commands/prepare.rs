@@ -11,8 +11,8 @@ use anyhow::bail;
 use serde::Serialize;
 use toolsmith_chat::check::Code;
 use toolsmith_prepare::{
-    Answers, MAX_LISTED, Outcome, Outputs, PipelineOptions, PrepareOptions, Progress, Refusal, SampleMaker,
-    Selection, Summary, content_key, prepare_to_parquet, remove_leftovers, up_to_date,
+    Answers, LocatedFinding, MAX_LISTED, Outcome, Outputs, PipelineOptions, PrepareOptions, Progress,
+    SampleMaker, Selection, Summary, content_key, prepare_to_parquet, remove_leftovers, up_to_date,
 };
 
 use crate::args::{PrepareArgs, SetArgs};
@@ -286,7 +286,7 @@ fn by_code(counts: &BTreeMap<String, usize>) -> String {
     counts.join(", ")
 }
 
-fn list(text: &mut String, title: &str, refusals: &[Refusal], total: usize, styles: &Styles) {
+fn list(text: &mut String, title: &str, refusals: &[LocatedFinding], total: usize, styles: &Styles) {
     if refusals.is_empty() {
         return;
     }

@@ -17,7 +17,7 @@ use toolsmith_chat::json::to_python;
 
 use crate::parquet_file::{create_beside, persist, write_error};
 use crate::pipeline::{self, Chunk};
-use crate::{MAX_LISTED, PipelineOptions, PrepareError, Record, RecordFormat, Refusal, record};
+use crate::{LocatedFinding, MAX_LISTED, PipelineOptions, PrepareError, Record, RecordFormat, record};
 
 /// What mending did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -33,11 +33,11 @@ pub struct Mended {
     /// Records left out because nothing could be read from them.
     pub left_out: usize,
     /// The first of those.
-    pub left_out_places: Vec<Refusal>,
+    pub left_out_places: Vec<LocatedFinding>,
 }
 
 struct MendedChunk {
-    records: Vec<Result<Line, Box<Refusal>>>,
+    records: Vec<Result<Line, Box<LocatedFinding>>>,
 }
 
 struct Line {
@@ -107,7 +107,7 @@ fn mend_chunk(
         };
         json.map(|json| mend_record(json, format, schemas)).map_err(|finding| {
             let source = sources.get(chunk.source).map(|path| path.display().to_string()).unwrap_or_default();
-            Box::new(Refusal { source, line: raw.place.line, index: raw.place.index, finding })
+            Box::new(LocatedFinding { source, line: raw.place.line, index: raw.place.index, finding })
         })
     });
     MendedChunk { records: records.collect() }

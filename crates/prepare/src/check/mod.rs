@@ -19,7 +19,7 @@ pub use mend::{Mended, mend_files};
 pub use report::{CheckReport, RuleFindings};
 
 use crate::pipeline::{self, Chunk};
-use crate::{PipelineOptions, Place, PrepareError, Progress, RecordFormat, Refusal};
+use crate::{LocatedFinding, PipelineOptions, Place, PrepareError, Progress, RecordFormat};
 use inspector::Seen;
 use whole::Whole;
 
@@ -114,6 +114,6 @@ fn inspect(chunk: Chunk, inspector: &Inspector<'_>, options: &CheckOptions) -> I
 }
 
 /// Where a finding about the whole of the data stands.
-fn nowhere(finding: Finding) -> Refusal {
-    Refusal { source: String::new(), line: 0, index: 0, finding }
+fn nowhere(finding: Finding) -> LocatedFinding {
+    LocatedFinding { source: String::new(), line: 0, index: 0, finding }
 }

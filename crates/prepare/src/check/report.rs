@@ -7,7 +7,7 @@ use toolsmith_chat::check::{Code, Finding, Level};
 
 use super::inspector::Seen;
 use super::nowhere;
-use crate::{Place, Refusal};
+use crate::{LocatedFinding, Place};
 
 /// Everything that was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -50,7 +50,7 @@ pub struct RuleFindings {
     /// What it found, in all of them.
     pub findings: usize,
     /// The first places, in the order of the data.
-    pub places: Vec<Refusal>,
+    pub places: Vec<LocatedFinding>,
 }
 
 impl CheckReport {
@@ -75,7 +75,7 @@ impl CheckReport {
         codes.dedup();
         for finding in told {
             let (line, index) = (place.line, place.index);
-            self.note(Refusal { source: source.to_owned(), line, index, finding });
+            self.note(LocatedFinding { source: source.to_owned(), line, index, finding });
         }
         for code in codes {
             self.by_code.entry(code).and_modify(|rule| rule.records += 1);
@@ -83,7 +83,7 @@ impl CheckReport {
     }
 
     /// What was found about one record by comparing it with others.
-    pub(super) fn compared(&mut self, found: Refusal) {
+    pub(super) fn compared(&mut self, found: LocatedFinding) {
         let code = found.finding.code;
         if !self.is_ignored(code) {
             self.note(found);
@@ -102,7 +102,7 @@ impl CheckReport {
         self.ignored.contains(&code)
     }
 
-    fn note(&mut self, found: Refusal) {
+    fn note(&mut self, found: LocatedFinding) {
         let (code, level) = (found.finding.code, found.finding.level);
         match level {
             Level::Error => self.errors += 1,

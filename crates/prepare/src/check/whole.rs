@@ -4,7 +4,7 @@ use toolsmith_chat::check::duplicates::{Fingerprint, Likeness, find_duplicates, 
 use toolsmith_chat::check::{Code, DatasetFacts, Finding};
 
 use super::{CheckOptions, CheckReport};
-use crate::{Place, PrepareError, Refusal};
+use crate::{LocatedFinding, Place, PrepareError};
 
 /// Where a conversation stands; a million of them are kept.
 #[derive(Clone, Copy)]
@@ -59,7 +59,7 @@ impl Whole {
         let too_many = |error: toolsmith_chat::check::duplicates::DuplicatesError| PrepareError::TooMany {
             detail: error.to_string(),
         };
-        let located = |address: Address, finding: Finding| Refusal {
+        let located = |address: Address, finding: Finding| LocatedFinding {
             source: name(options, address),
             line: address.line as usize,
             index: address.index as usize,
