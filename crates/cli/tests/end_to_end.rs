@@ -96,9 +96,15 @@ fn a_run_is_not_overwritten_and_a_resumed_one_ends_in_the_same_bytes() {
     place.run(&["prepare", "data.jsonl", "--model", "base/model", "-o", "data.parquet", "--json"]).json();
     place.write("lora.yaml", LORA);
     assert_eq!(place.run(&["train", "lora.yaml"]).code, 0);
-    let again = place.run(&["train", "lora.yaml"]);
-    assert_eq!(again.code, 1);
-    assert!(again.stderr.contains("error: tuned: already holds a run"), "{}", again.stderr);
+    // Both are told before anything is read: here there is neither such a model nor such data.
+    for (words, expected) in [
+        (&["output_dir=tuned"][..], "error: tuned: already holds a run"),
+        (&["output_dir=second", "--resume"], "error: second: holds no run to resume"),
+    ] {
+        let ran = place.run(&[&["train", "lora.yaml", "model=missing", "data=missing.jsonl"], words].concat());
+        assert!(ran.code == 1 && ran.stdout.is_empty(), "{}", ran.stdout);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+    }
 
     assert_eq!(place.run(&["train", "lora.yaml", "output_dir=second"]).code, 0);
     let adapter = |run: &str| {

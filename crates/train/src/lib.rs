@@ -39,6 +39,7 @@ pub use memory::{MemoryEstimate, amount, estimate_memory};
 pub use metrics::{EvalMetrics, StepMetrics};
 pub use objective::{DpoLoss, DpoOptions, Objective, OrpoOptions, Rewards};
 pub use optimizer::{AdamWOptions, MomentType};
+pub use run_folder::{refuse_a_run, require_a_run};
 pub use schedule::{ScheduleKind, ScheduleOptions, Warmup};
 pub use settings::{Length, RunOptions};
 pub use trainer::{TrainJob, Trainer};

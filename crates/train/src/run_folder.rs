@@ -21,22 +21,14 @@ pub(crate) struct RunFolder {
 impl RunFolder {
     /// A folder for a new run, not yet created; one that holds a run is refused.
     pub(crate) fn new(path: &Path) -> Result<Self, TrainError> {
-        let folder = Self { path: path.to_owned() };
-        if !path.exists() {
-            return Ok(folder);
-        }
-        match folder.traces()?.first() {
-            Some(found) => Err(TrainError::RunExists { path: path.to_owned(), found: found.clone() }),
-            None => Ok(folder),
-        }
+        refuse_a_run(path)?;
+        Ok(Self { path: path.to_owned() })
     }
 
     /// The folder of a run that was begun; what it left unfinished is removed.
     pub(crate) fn reopen(path: &Path) -> Result<Self, TrainError> {
+        require_a_run(path)?;
         let folder = Self { path: path.to_owned() };
-        if !path.is_dir() || folder.traces()?.is_empty() {
-            return Err(TrainError::NothingToResume { path: path.to_owned() });
-        }
         for name in folder.names()?.iter().filter(|name| name.starts_with(UNFINISHED)) {
             remove(&path.join(name))?;
         }
@@ -119,25 +111,55 @@ impl RunFolder {
         old.map(|(_, path)| path).try_for_each(|path| remove(path))
     }
 
-    /// Names in the folder that only a run leaves.
-    fn traces(&self) -> Result<Vec<String>, TrainError> {
-        let of_a_run = |name: &String| {
-            ["metrics.jsonl", "reference_logprobs.safetensors", "adapter", "model"].contains(&name.as_str())
-                || name.starts_with(CHECKPOINT)
-        };
-        Ok(self.names()?.into_iter().filter(of_a_run).collect())
-    }
-
     fn names(&self) -> Result<Vec<String>, TrainError> {
-        let entries = fs::read_dir(&self.path).map_err(TrainError::file(&self.path, "read"))?;
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(TrainError::file(&self.path, "read"))?;
-            names.extend(entry.file_name().to_str().map(str::to_owned));
-        }
-        names.sort();
-        Ok(names)
+        names(&self.path)
     }
+}
+
+/// Fails if `output_dir` holds a run, which a new one would mix with. [`crate::Trainer::start`] checks it too; asked
+/// before data is read, it saves the reading.
+///
+/// # Errors
+/// What was found there; a folder that cannot be read.
+pub fn refuse_a_run(output_dir: &Path) -> Result<(), TrainError> {
+    match first_trace(output_dir)? {
+        Some(found) => Err(TrainError::RunExists { path: output_dir.to_owned(), found }),
+        None => Ok(()),
+    }
+}
+
+/// Fails if `output_dir` holds no run that could be resumed. [`crate::Trainer::resume`] checks it too.
+///
+/// # Errors
+/// Nothing of a run there; a folder that cannot be read.
+pub fn require_a_run(output_dir: &Path) -> Result<(), TrainError> {
+    match first_trace(output_dir)? {
+        Some(_) => Ok(()),
+        None => Err(TrainError::NothingToResume { path: output_dir.to_owned() }),
+    }
+}
+
+/// A name in the folder that only a run leaves.
+fn first_trace(folder: &Path) -> Result<Option<String>, TrainError> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let of_a_run = |name: &String| {
+        ["metrics.jsonl", "reference_logprobs.safetensors", "adapter", "model"].contains(&name.as_str())
+            || name.starts_with(CHECKPOINT)
+    };
+    Ok(names(folder)?.into_iter().find(of_a_run))
+}
+
+fn names(folder: &Path) -> Result<Vec<String>, TrainError> {
+    let entries = fs::read_dir(folder).map_err(TrainError::file(folder, "read"))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(TrainError::file(folder, "read"))?;
+        names.extend(entry.file_name().to_str().map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// Writes a file under another name, and gives it its own when it is complete.

@@ -12,7 +12,9 @@ use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_kernels::CpuDevice;
 use toolsmith_model::{Decoder, DecoderConfig};
 use toolsmith_prepare::{Answers, PrepareOptions, SampleOptions};
-use toolsmith_train::{ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer};
+use toolsmith_train::{
+    ConfigIssues, Outcome, Sample, TrainConfig, TrainJob, Trainer, refuse_a_run, require_a_run,
+};
 
 use super::prepare::{FOUND_ERRORS, pipeline_options};
 use super::preview;
@@ -46,6 +48,7 @@ pub(crate) fn run(
             return Ok(ExitCode::from(USAGE));
         }
     };
+    if args.resume { require_a_run(&config.output_dir)? } else { refuse_a_run(&config.output_dir)? }
     let template_name = named::<TemplateName>(config.template.as_deref())?;
     let folder =
         ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
