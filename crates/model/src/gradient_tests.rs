@@ -61,6 +61,7 @@ fn model(extra: Value, method: TrainMethod) -> TrainableModel<ReferenceDevice> {
 fn loss(model: &mut TrainableModel<ReferenceDevice>, batch: &TokenBatch) -> f64 {
     let targets = model.prepare(batch).unwrap();
     let seed = model.dropout_seed();
+    model.project_prefix();
     let sorted = model.logprobs_here(batch, &targets, Some(seed));
     // The weights in the order in which the head sorts targets: by row, in the batch's order within a row.
     let mut order: Vec<usize> = (0..batch.targets.len()).collect();

@@ -198,7 +198,7 @@ impl<D: Device> TrainableModel<D> {
         }))
     }
 
-    /// Log-probabilities on the device, sorted by row.
+    /// Log-probabilities on the device, sorted by row; what is computed from trained weights is taken as it is.
     pub(crate) fn logprobs_here(
         &mut self,
         batch: &TokenBatch,
@@ -206,7 +206,6 @@ impl<D: Device> TrainableModel<D> {
         dropout_seed: Option<u64>,
     ) -> D::Buffer {
         let inputs = self.inputs(batch, dropout_seed);
-        self.decoder.project_prefix();
         let last = self.decoder.forward(&inputs, &mut self.workspace, None);
         let Decoder { device, config, embedding, norm, head, .. } = &mut self.decoder;
         let pass = crate::linear::Pass { device, tokens: inputs.tokens, dropout_seed };
@@ -288,6 +287,12 @@ impl<D: Device> TrainableModel<D> {
     /// Sets the number of passes with dropout so far.
     pub fn set_dropout_counter(&mut self, counter: u64) {
         self.dropout_counter = counter;
+    }
+
+    /// Computes a prefix from its layers without [`Decoder::refresh`], which would move the constants of DoRA, too.
+    #[cfg(test)]
+    pub(crate) fn project_prefix(&mut self) {
+        self.decoder.project_prefix();
     }
 
     /// The decoder, to generate with (an adapter in training takes part).
