@@ -14,7 +14,7 @@ use toolsmith_kernels::Device;
 use toolsmith_model::TrainableModel;
 
 use crate::objective::{Answer, Answers};
-use crate::{Event, Observer, RunOptions, Sample, TrainError, pairs};
+use crate::{Event, Observer, RunOptions, Sample, TrainError, pairs, run_folder};
 
 /// Key of the fingerprint in the file's metadata.
 const FINGERPRINT: &str = "data_fingerprint";
@@ -53,7 +53,7 @@ impl Reference {
         Ok(Self { train: measure(train)?, eval: measure(eval)? })
     }
 
-    /// Writes the file under another name and renames it.
+    /// Writes the file, whole or not at all.
     pub(crate) fn save(&self, path: &Path, fingerprint: u64) -> Result<(), TrainError> {
         let bytes = |answers: &[Answers]| -> Vec<u8> {
             let sums = answers.iter().flat_map(|pair| [pair.chosen.logprob, pair.rejected.logprob]);
@@ -61,17 +61,16 @@ impl Reference {
         };
         let (train, eval) = (bytes(&self.train), bytes(&self.eval));
         let tensor = |count: usize, bytes| TensorView::new(Dtype::F64, vec![count, 2], bytes);
-        let unfinished = path.with_extension("unfinished");
         let broken = |error: safetensors::SafeTensorError| {
-            TrainError::file(&unfinished, "write")(std::io::Error::other(error))
+            TrainError::file(path, "write")(std::io::Error::other(error))
         };
         let tensors = [
             ("train", tensor(self.train.len(), &train).map_err(broken)?),
             ("eval", tensor(self.eval.len(), &eval).map_err(broken)?),
         ];
         let about = HashMap::from([(FINGERPRINT.to_owned(), format!("{fingerprint:016x}"))]);
-        safetensors::serialize_to_file(tensors, Some(about), &unfinished).map_err(broken)?;
-        fs::rename(&unfinished, path).map_err(TrainError::file(path, "write"))
+        let bytes = safetensors::serialize(tensors, Some(about)).map_err(broken)?;
+        run_folder::replace_file(path, &bytes)
     }
 
     /// Reads the file, and refuses that of other pairs.
