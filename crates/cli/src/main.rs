@@ -16,6 +16,7 @@ mod memory;
 mod model_folder;
 mod overview;
 mod source;
+mod starting_adapter;
 mod terminal;
 mod train_progress;
 

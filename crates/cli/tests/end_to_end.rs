@@ -101,7 +101,8 @@ fn a_run_is_not_overwritten_and_a_resumed_one_ends_in_the_same_bytes() {
         (&["output_dir=tuned"][..], "error: tuned: already holds a run"),
         (&["output_dir=second", "--resume"], "error: second: holds no run to resume"),
     ] {
-        let ran = place.run(&[&["train", "lora.yaml", "model=missing", "data=missing.jsonl"], words].concat());
+        let ran =
+            place.run(&[&["train", "lora.yaml", "model=missing", "data=missing.jsonl"], words].concat());
         assert!(ran.code == 1 && ran.stdout.is_empty(), "{}", ran.stdout);
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     }

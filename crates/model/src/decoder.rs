@@ -265,6 +265,11 @@ impl<D: Device> Decoder<D> {
         self.adapter.as_ref()
     }
 
+    /// The names of the linear layers that an adapter can stand beside, without `.weight`.
+    pub fn linear_layers(&self) -> impl Iterator<Item = &str> {
+        self.blocks.iter().flat_map(Block::linears).map(|linear| linear.name.as_str())
+    }
+
     /// Whether any of its weights stay packed.
     #[must_use]
     pub fn is_packed(&self) -> bool {

@@ -64,8 +64,8 @@ pub enum ModelError {
         /// What is wrong.
         detail: String,
     },
-    /// A tensor that the config calls for is not in the weights.
-    #[error("{path}: tensor `{name}` {expected:?} is missing; is config.json from another model?", path = path.display())]
+    /// A tensor that the settings call for is not in the weights.
+    #[error("{path}: tensor `{name}` {expected:?} is missing; is {settings} from another model?", path = path.display())]
     MissingTensor {
         /// File or folder searched.
         path: PathBuf,
@@ -73,9 +73,11 @@ pub enum ModelError {
         name: String,
         /// The shape that was looked for.
         expected: Vec<usize>,
+        /// The file that says which tensors there are.
+        settings: &'static str,
     },
-    /// A tensor of another shape than the config says.
-    #[error("{path}: tensor `{name}` has shape {found:?}, expected {expected:?}; is config.json from another model?", path = path.display())]
+    /// A tensor of another shape than the settings say.
+    #[error("{path}: tensor `{name}` has shape {found:?}, expected {expected:?}; is {settings} from another model?", path = path.display())]
     TensorShape {
         /// Which file.
         path: PathBuf,
@@ -83,8 +85,10 @@ pub enum ModelError {
         name: String,
         /// Its shape.
         found: Vec<usize>,
-        /// The shape by the config.
+        /// The shape by the settings and the model.
         expected: Vec<usize>,
+        /// The file that says which tensors there are.
+        settings: &'static str,
     },
     /// A tensor of a number type that is not read.
     #[error("{path}: tensor `{name}` has type {found}; expected F32, F16 or BF16", path = path.display())]
@@ -96,8 +100,8 @@ pub enum ModelError {
         /// Its type.
         found: String,
     },
-    /// Tensors in the weights that nothing of the config accounts for.
-    #[error("{path}: {count} tensors that config.json does not account for, first `{first}`; loading without them would give another model", path = path.display())]
+    /// Tensors in the weights that nothing of the settings accounts for.
+    #[error("{path}: {count} tensors that {settings} does not account for, first `{first}`; loading without them would give another model", path = path.display())]
     UnknownTensors {
         /// File or folder.
         path: PathBuf,
@@ -105,6 +109,8 @@ pub enum ModelError {
         count: usize,
         /// One of them.
         first: String,
+        /// The file that says which tensors there are.
+        settings: &'static str,
     },
     /// A GGUF file that is damaged, or holds what this program does not read.
     #[error("{path}: {detail}", path = path.display())]

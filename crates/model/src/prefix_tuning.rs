@@ -19,6 +19,15 @@ pub enum PrefixPositions {
 }
 
 impl PrefixPositions {
+    /// Its name in configurations.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AfterPrefix => "after_prefix",
+            Self::FromZero => "from_zero",
+        }
+    }
+
     /// What the tensor of keys and values is called in a folder.
     pub(crate) fn tensor_name(self) -> &'static str {
         match self {

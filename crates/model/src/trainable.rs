@@ -27,9 +27,9 @@ pub enum TrainMethod {
     Full,
     /// All but those whose name in the checkpoint fits one of these patterns (`*`, `?`, `[…]` as in a shell).
     FullExcept(Vec<String>),
-    /// A new LoRA adapter; everything else stays frozen.
+    /// A LoRA adapter, new until one is loaded; everything else stays frozen.
     Lora(LoraConfig),
-    /// A new prefix of keys and values (P-Tuning v2); everything else stays frozen.
+    /// A prefix of keys and values (P-Tuning v2), new until one is loaded; everything else stays frozen.
     Prefix(PrefixConfig),
 }
 
@@ -38,6 +38,18 @@ impl TrainMethod {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         matches!(self, Self::Full | Self::FullExcept(_))
+    }
+
+    /// The method that trains an adapter of these settings further. A prefix goes on without the projection that it may
+    /// have been computed by: its folder holds keys and values alone.
+    #[must_use]
+    pub fn of_adapter(config: AdapterConfig) -> Self {
+        match config {
+            AdapterConfig::Lora(config) => Self::Lora(config),
+            AdapterConfig::Prefix(config) => {
+                Self::Prefix(PrefixConfig { encoder_hidden_size: None, ..config })
+            }
+        }
     }
 }
 

@@ -112,9 +112,14 @@ struct WeightFile {
     data_start: usize,
 }
 
+/// What says which tensors a model folder has.
+const MODEL_SETTINGS: &str = "config.json";
+
 /// The safetensors files of a model or adapter.
 pub(crate) struct WeightFiles {
     origin: PathBuf,
+    /// The file that says which tensors there are, for messages.
+    settings: &'static str,
     files: Vec<WeightFile>,
     /// File of each tensor.
     index: BTreeMap<String, usize>,
@@ -125,7 +130,7 @@ impl WeightFiles {
     pub(crate) fn open(dir: &Path) -> Result<Self, ModelError> {
         let (single, sharded) = (dir.join("model.safetensors"), dir.join("model.safetensors.index.json"));
         if single.exists() {
-            return Self::open_files(&single, std::slice::from_ref(&single));
+            return Self::open_files(&single, MODEL_SETTINGS, std::slice::from_ref(&single));
         }
         if !sharded.exists() {
             return Err(ModelError::NoWeights { dir: dir.to_owned() });
@@ -146,22 +151,22 @@ impl WeightFiles {
             });
         }
         let paths: Vec<PathBuf> = names.iter().map(|name| dir.join(name)).collect();
-        Self::open_files(dir, &paths)
+        Self::open_files(dir, MODEL_SETTINGS, &paths)
     }
 
-    /// Opens one file.
-    pub(crate) fn open_file(path: &Path) -> Result<Self, ModelError> {
-        Self::open_files(path, &[path.to_owned()])
+    /// Opens one file, whose tensors `settings` describes.
+    pub(crate) fn open_file(path: &Path, settings: &'static str) -> Result<Self, ModelError> {
+        Self::open_files(path, settings, &[path.to_owned()])
     }
 
-    fn open_files(origin: &Path, paths: &[PathBuf]) -> Result<Self, ModelError> {
+    fn open_files(origin: &Path, settings: &'static str, paths: &[PathBuf]) -> Result<Self, ModelError> {
         let files: Vec<WeightFile> =
             paths.iter().map(|path| WeightFile::open(path)).collect::<Result<_, _>>()?;
         let names = |(index, file): (usize, &WeightFile)| {
             file.metadata.tensors().into_keys().map(move |name| (name, index)).collect::<Vec<_>>()
         };
         let index = files.iter().enumerate().flat_map(names).collect();
-        Ok(Self { origin: origin.to_owned(), files, index })
+        Ok(Self { origin: origin.to_owned(), settings, files, index })
     }
 
     /// Fails if [`WeightFiles::tensor`] would.
@@ -175,6 +180,7 @@ impl WeightFiles {
             path: self.origin.clone(),
             name: name.to_owned(),
             expected: expected.to_vec(),
+            settings: self.settings,
         };
         let file = &self.files[*self.index.get(name).ok_or_else(missing)?];
         let info = file.metadata.info(name).ok_or_else(missing)?;
@@ -184,6 +190,7 @@ impl WeightFiles {
                 name: name.to_owned(),
                 found: info.shape.clone(),
                 expected: expected.to_vec(),
+                settings: self.settings,
             });
         }
         if !matches!(info.dtype, Dtype::F32 | Dtype::BF16 | Dtype::F16) {
@@ -228,6 +235,7 @@ impl WeightFiles {
                 path: self.origin.clone(),
                 count: unknown.len(),
                 first: (*first).to_owned(),
+                settings: self.settings,
             }),
         }
     }

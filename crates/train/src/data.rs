@@ -88,17 +88,20 @@ impl Sample {
     }
 }
 
-/// A number that changes when any id, any label, any weight or the order of the samples changes (FNV-1a, 64 bits).
+/// A number that changes when any id, any label, any weight or the order of the samples changes.
 pub(crate) fn fingerprint(samples: &[Sample]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut mix = |word: u32| hash = (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);
-    for tokens in samples.iter().flat_map(Sample::answers) {
-        mix(tokens.input_ids().len() as u32);
-        tokens.input_ids().iter().for_each(|&id| mix(id));
-        tokens.labels().iter().for_each(|&label| mix(label.cast_unsigned()));
-        tokens.weights().into_iter().flatten().for_each(|&weight| mix(weight.to_bits()));
-    }
-    hash
+    fnv1a(samples.iter().flat_map(Sample::answers).flat_map(|tokens| {
+        let ids = tokens.input_ids();
+        let labels = tokens.labels().iter().map(|label| label.cast_unsigned());
+        let weights = tokens.weights().into_iter().flatten().map(|weight| weight.to_bits());
+        std::iter::once(ids.len() as u32).chain(ids.iter().copied()).chain(labels).chain(weights)
+    }))
+}
+
+/// FNV-1a over words (64 bits).
+pub(crate) fn fnv1a(words: impl Iterator<Item = u32>) -> u64 {
+    let mix = |hash: u64, word: u32| (hash ^ u64::from(word)).wrapping_mul(0x0100_0000_01b3);
+    words.fold(0xcbf2_9ce4_8422_2325, mix)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod events;
 mod failed_step;
 mod log;
 mod memory;
+mod method;
 mod metrics;
 mod objective;
 mod optimizer;

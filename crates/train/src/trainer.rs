@@ -8,12 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use toolsmith_kernels::Device;
-use toolsmith_model::{
-    Decoder, LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod, TrainableModel,
-    WeightType,
-};
+use toolsmith_model::{Decoder, TrainMethod, TrainableModel, WeightType};
 
 use crate::checkpoint::{self, TrainerState};
 use crate::data::fingerprint;
@@ -25,7 +22,8 @@ use crate::preference::{Computed, Preference, check_kind};
 use crate::run_folder::RunFolder;
 use crate::runs::{self, Runs};
 use crate::{
-    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, failed_step, pairs,
+    EvalMetrics, Event, Observer, Outcome, RunOptions, Sample, StepMetrics, TrainError, failed_step, method,
+    pairs,
 };
 
 /// Everything a run needs.
@@ -34,6 +32,8 @@ pub struct TrainJob<D: Device> {
     pub decoder: Decoder<D>,
     /// Which weights are trained.
     pub method: TrainMethod,
+    /// The folder of an adapter of that method, from whose weights training goes on; new weights where absent.
+    pub adapter: Option<PathBuf>,
     /// What is trained on.
     pub samples: Vec<Sample>,
     /// Whose loss is measured; may be empty.
@@ -74,7 +74,7 @@ impl<D: Device> Trainer<D> {
     ///
     /// # Errors
     /// A folder that already holds a run, samples that train nothing, are too long or do not fit the objective, a method
-    /// that does not fit the model.
+    /// that does not fit the model, an adapter that does not fit the method.
     pub fn start(job: TrainJob<D>) -> Result<Self, TrainError> {
         let folder = RunFolder::new(&job.output_dir)?;
         Self::prepare(job, folder)
@@ -121,21 +121,26 @@ impl<D: Device> Trainer<D> {
         if options.seeks_best() && !evaluates {
             return Err(TrainError::NothingEvaluated { samples: eval_given });
         }
-        let model_fingerprint = decoder.fingerprint();
+        let mut run = options.deciding();
+        let mut shared = |key: &str, value: Value| run.insert(key.to_owned(), value);
+        let hex = |fingerprint: u64| Value::from(format!("{fingerprint:016x}"));
+        shared("method", method::settings(&method));
+        shared("model_fingerprint", hex(decoder.fingerprint()));
+        shared("samples", given.into());
+        shared("data_fingerprint", hex(data_fingerprint));
+        if options.seeks_best() {
+            shared("eval_data_fingerprint", hex(eval_fingerprint));
+        }
         let activations = options.activations();
         let mut model = TrainableModel::with_activations(decoder, method.clone(), options.seed, activations)?;
+        if let Some(adapter) = &job.adapter {
+            model.load_adapter(adapter)?;
+            shared("adapter_fingerprint", hex(method::weights_fingerprint(&mut model)));
+        }
         let device = model.device().clone();
         let optimizer = AdamW::new(device, options.optimizer, &model.parameters_mut());
         let of_epoch: Vec<&Sample> = samples.iter().collect();
         let order = DataOrder::new(&of_epoch, options.batch_size, options.prefix_group(), options.seed);
-        let mut run = options.deciding();
-        run.insert("method".to_owned(), method_settings(&method));
-        run.insert("model_fingerprint".to_owned(), json!(format!("{model_fingerprint:016x}")));
-        run.insert("samples".to_owned(), json!(given));
-        run.insert("data_fingerprint".to_owned(), json!(format!("{data_fingerprint:016x}")));
-        if options.seeks_best() {
-            run.insert("eval_data_fingerprint".to_owned(), json!(format!("{eval_fingerprint:016x}")));
-        }
         Ok(Self {
             total_steps: options.total_steps(order.steps_per_epoch()),
             done_steps: 0,
@@ -313,7 +318,7 @@ impl<D: Device> Trainer<D> {
         let device = self.model.device().clone();
         let (model, optimizer) = (&mut self.model, &self.optimizer);
         let write = |path: &Path| {
-            save_model(model, &self.method, &self.base_model_name_or_path, WeightType::F32, path)?;
+            method::save(model, &self.method, &self.base_model_name_or_path, WeightType::F32, path)?;
             complete(observer, path)?;
             checkpoint::save_optimizer(path, &device, &model.parameters_mut(), optimizer)?;
             state.save(path)
@@ -331,7 +336,7 @@ impl<D: Device> Trainer<D> {
         let name = if self.method.is_whole() { "model" } else { "adapter" };
         let Self { model, method, base_model_name_or_path, save_dtype, .. } = self;
         let path = self.folder.write_folder(name, |path| {
-            save_model(model, method, base_model_name_or_path, *save_dtype, path)?;
+            method::save(model, method, base_model_name_or_path, *save_dtype, path)?;
             complete(observer, path)
         })?;
         observer.event(Event::WeightsSaved { path: &path });
@@ -350,68 +355,12 @@ impl<D: Device> Trainer<D> {
     }
 
     fn load_weights(&mut self, checkpoint: &Path) -> Result<(), TrainError> {
-        let weights = weights_file(&self.method);
+        let weights = method::weights_file(&self.method);
         let device = self.model.device().clone();
         checkpoint::load_weights(checkpoint, weights, &device, &mut self.model.parameters_mut())
     }
 }
 
-fn save_model<D: Device>(
-    model: &mut TrainableModel<D>,
-    method: &TrainMethod,
-    base_model_name_or_path: &str,
-    dtype: WeightType,
-    path: &Path,
-) -> Result<(), TrainError> {
-    let saved = if method.is_whole() {
-        model.save_full(path, dtype)
-    } else {
-        model.save_adapter(path, base_model_name_or_path)
-    };
-    Ok(saved?)
-}
-
-/// The file of a saved folder that holds the trained weights.
-fn weights_file(method: &TrainMethod) -> &'static str {
-    match method {
-        TrainMethod::Prefix(PrefixConfig { positions: PrefixPositions::FromZero, .. }) => "model.safetensors",
-        method if method.is_whole() => "model.safetensors",
-        _ => "adapter_model.safetensors",
-    }
-}
-
 fn complete(observer: &mut dyn Observer, path: &Path) -> Result<(), TrainError> {
     observer.complete_folder(path).map_err(TrainError::file(path, "complete"))
-}
-
-fn method_settings(method: &TrainMethod) -> Value {
-    match method {
-        TrainMethod::Full => json!("full"),
-        TrainMethod::FullExcept(patterns) => json!({"freeze": patterns}),
-        TrainMethod::Lora(LoraConfig {
-            r,
-            lora_alpha,
-            lora_dropout,
-            target_modules,
-            use_rslora,
-            use_dora,
-            modules_to_save,
-        }) => {
-            let target_modules = match target_modules {
-                TargetModules::AllLinear => json!("all-linear"),
-                TargetModules::Names(names) => json!(names),
-            };
-            json!({"lora": {"r": r, "lora_alpha": lora_alpha, "lora_dropout": lora_dropout,
-                "target_modules": target_modules, "use_rslora": use_rslora, "use_dora": use_dora,
-                "modules_to_save": modules_to_save}})
-        }
-        TrainMethod::Prefix(PrefixConfig { num_virtual_tokens, encoder_hidden_size, positions }) => {
-            let positions = match positions {
-                PrefixPositions::AfterPrefix => "after_prefix",
-                PrefixPositions::FromZero => "from_zero",
-            };
-            json!({"prefix": {"num_virtual_tokens": num_virtual_tokens, "encoder_hidden_size": encoder_hidden_size,
-                "positions": positions}})
-        }
-    }
 }

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use toolsmith_chat::compat::Compat;
 use toolsmith_kernels::Precision;
 use toolsmith_model::{
-    LoraConfig, PrefixConfig, PrefixPositions, Quantization, TargetModules, TrainMethod, WeightType,
+    AdapterConfig, LoraConfig, PrefixConfig, PrefixPositions, Quantization, TargetModules, TrainMethod,
+    WeightType,
 };
 use toolsmith_train::config::KEYS;
 use toolsmith_train::{
@@ -206,6 +207,65 @@ fn methods_have_their_own_keys() {
     refused(&["lora.use_dora=true", "lora.lora_dropout=0.1"], "with use_dora only 0");
     refused(&["method=prefix_tuning", "prefix_tuning.encoder_hidden_size=8"], "without prefix_projection");
     refused(&["method=prefix_tuning", "from_scratch=true"], "nothing to adapt");
+    refused(
+        &["method=full", "adapter=runs/sft/adapter"],
+        "Merge the adapter into them first (toolsmith merge",
+    );
+}
+
+/// The method that a configuration comes to beside an adapter, for a model with two linear layers a block.
+fn beside(found: &AdapterConfig, yaml: &str) -> Result<TrainMethod, String> {
+    let mut config = with(&format!("{MINIMAL}adapter: runs/sft/adapter\n{yaml}"), &[])?;
+    let layers = ["model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj"];
+    let taken = config.take_shape("train.yaml", found.clone(), &layers);
+    taken.map(|()| config.method).map_err(|issues| issues.to_string())
+}
+
+#[test]
+fn an_adapter_gives_the_shape_and_a_key_may_only_repeat_it() {
+    let names = TargetModules::Names(vec!["v_proj".into(), "q_proj".into()]);
+    let found = LoraConfig {
+        r: 4,
+        lora_alpha: 12.0,
+        lora_dropout: 0.05,
+        target_modules: names,
+        use_rslora: true,
+        ..Default::default()
+    };
+    let adapter = AdapterConfig::Lora(found.clone());
+    // Dropout is the run's own: the configuration's, by default 0.
+    let with_dropout = |lora_dropout| Ok(TrainMethod::Lora(LoraConfig { lora_dropout, ..found.clone() }));
+    assert_eq!(beside(&adapter, ""), with_dropout(0.0));
+    let repeated = "lora: {r: 4, lora_alpha: 12, target_modules: all-linear, use_rslora: true, use_dora: }\n";
+    assert_eq!(beside(&adapter, repeated), with_dropout(0.0));
+    assert_eq!(beside(&adapter, "lora: {lora_dropout: 0.1}\n"), with_dropout(0.1));
+
+    let other =
+        "lora:\n  r: 16\n  target_modules: [q_proj]\n  use_rslora: false\n  modules_to_save: [lm_head]\n";
+    insta::assert_snapshot!(beside(&adapter, other).unwrap_err(), @r"
+    train.yaml:6: lora.r: found 16, but the adapter runs/sft/adapter has 4 and keeps it; drop the key
+    train.yaml:7: lora.target_modules: found [q_proj], but the adapter runs/sft/adapter has [q_proj, v_proj] and keeps it; drop the key
+    train.yaml:8: lora.use_rslora: found false, but the adapter runs/sft/adapter has true and keeps it; drop the key
+    train.yaml:9: lora.modules_to_save: found [lm_head], but the adapter runs/sft/adapter has [] and keeps it; drop the key
+    ");
+    insta::assert_snapshot!(beside(&adapter, "method: prefix_tuning\n").unwrap_err(), @"train.yaml: method: found prefix_tuning, but the adapter runs/sft/adapter is one of lora; set method: lora");
+}
+
+#[test]
+fn a_prefix_gives_its_shape_without_its_projection() {
+    let positions = PrefixPositions::FromZero;
+    let found = PrefixConfig { num_virtual_tokens: 16, encoder_hidden_size: Some(64), positions };
+    let adapter = AdapterConfig::Prefix(found.clone());
+    let further = TrainMethod::Prefix(PrefixConfig { encoder_hidden_size: None, ..found });
+    let taken = |keys: &str| beside(&adapter, &format!("method: prefix_tuning\nprefix_tuning: {keys}\n"));
+    assert_eq!(taken("{}"), Ok(further.clone()));
+    assert_eq!(taken("{positions: from_zero, prefix_projection: false}"), Ok(further));
+    insta::assert_snapshot!(taken("{num_virtual_tokens: 8, prefix_projection: true, positions: after_prefix}").unwrap_err(), @r"
+    train.yaml:6: prefix_tuning.num_virtual_tokens: found 8, but the adapter runs/sft/adapter has 16 and keeps it; drop the key
+    train.yaml:6: prefix_tuning.prefix_projection: found true, but the adapter runs/sft/adapter has false (keys and values alone) and keeps it; drop the key
+    train.yaml:6: prefix_tuning.positions: found after_prefix, but the adapter runs/sft/adapter has from_zero and keeps it; drop the key
+    ");
+    assert!(beside(&adapter, "").unwrap_err().contains("is one of prefix_tuning; set method: prefix_tuning"));
 }
 
 #[test]

@@ -24,6 +24,7 @@ use crate::compat::{self, TemplateName};
 use crate::hub::Need;
 use crate::memory::{Fit, Planned};
 use crate::model_folder::ModelFolder;
+use crate::starting_adapter;
 use crate::terminal::{self, Styles, painted};
 use crate::train_progress::TrainProgress;
 
@@ -37,21 +38,21 @@ pub(crate) fn run(
     styles: &Styles,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let config = match read_config(args)? {
+    let mut config = match read_config(args)? {
         Ok(config) => config,
-        Err(issues) => {
-            let count = match issues.issues.len() {
-                1 => "the configuration has a mistake".to_owned(),
-                more => format!("the configuration has {more} mistakes"),
-            };
-            terminal::say(format_args!("{} {count}:\n{issues}", painted(styles.bad, "error:")));
-            return Ok(ExitCode::from(USAGE));
-        }
+        Err(issues) => return Ok(wrong_config(&issues, styles)),
     };
-    if args.resume { require_a_run(&config.output_dir)? } else { refuse_a_run(&config.output_dir)? }
+    if args.resume {
+        require_a_run(&config.output_dir)?
+    } else {
+        refuse_a_run(&config.output_dir)?
+    }
     let template_name = named::<TemplateName>(config.template.as_deref())?;
     let folder =
         ModelFolder::open(&config.model, if config.from_scratch { Need::Tokenizer } else { Need::Weights })?;
+    if let Err(issues) = starting_adapter::take(&mut config, &args.config.display().to_string(), &folder)? {
+        return Ok(wrong_config(&issues, styles));
+    }
     let tokenizer = folder.tokenizer()?;
     let compat = config
         .compat
@@ -109,6 +110,7 @@ pub(crate) fn run(
     let job = TrainJob {
         decoder,
         method: config.method.clone(),
+        adapter: config.adapter.as_ref().map(|adapter| adapter.path.clone()),
         samples,
         eval_samples,
         options: config.run.clone(),
@@ -151,6 +153,15 @@ pub(crate) fn run(
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn wrong_config(issues: &ConfigIssues, styles: &Styles) -> ExitCode {
+    let count = match issues.issues.len() {
+        1 => "the configuration has a mistake".to_owned(),
+        more => format!("the configuration has {more} mistakes"),
+    };
+    terminal::say(format_args!("{} {count}:\n{issues}", painted(styles.bad, "error:")));
+    ExitCode::from(USAGE)
 }
 
 fn read_config(args: &TrainArgs) -> anyhow::Result<Result<TrainConfig, ConfigIssues>> {

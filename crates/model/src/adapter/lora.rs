@@ -109,7 +109,7 @@ pub(super) fn attach_new<D: Device>(
 ) -> Result<(), ModelError> {
     config.check()?;
     if config.use_dora && config.lora_dropout > 0.0 {
-        let detail = format!("found {}; with use_dora only 0 is done", config.lora_dropout);
+        let detail = format!("found {}; with use_dora only 0 is done, so set it to 0", config.lora_dropout);
         return Err(wrong("lora_dropout", detail));
     }
     check_names(decoder, &config)?;

@@ -93,16 +93,16 @@ pub(crate) fn load_into<D: Device>(decoder: &mut Decoder<D>, dir: &Path) -> Resu
                 ));
             }
             if found.positions != attached.positions {
-                let detail = format!(
-                    "the folder's positions are {:?}, the model's {:?}",
-                    found.positions, attached.positions
-                );
+                let (found, attached) = (found.positions.as_str(), attached.positions.as_str());
+                let detail = format!("the folder has {found}, the prefix in training {attached}");
                 return Err(wrong("positions", detail));
             }
             prefix::load_into(decoder, &found, dir)
         }
         (None, _) => {
-            Err(wrong("model", "no adapter is attached that the file could be read into".to_owned()))
+            let detail = "no adapter is attached that the folder could be read into; merge it into the model to train \
+                          all weights";
+            Err(wrong("model", detail.to_owned()))
         }
         (Some(_), _) => Err(wrong("peft_type", "the folder holds another kind of adapter".to_owned())),
     }
@@ -145,5 +145,5 @@ fn open(dir: &Path) -> Result<WeightFiles, ModelError> {
             ),
         ));
     }
-    WeightFiles::open_file(&path)
+    WeightFiles::open_file(&path, CONFIG)
 }

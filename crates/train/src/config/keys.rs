@@ -45,6 +45,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("dataset", "did you mean data?"),
     ("train_file", "did you mean data?"),
     ("finetuning_type", "did you mean method?"),
+    ("adapter_name_or_path", "did you mean adapter?"),
     ("cutoff_len", "did you mean max_length?"),
     ("max_seq_length", "did you mean max_length?"),
     ("lora_rank", "set r inside lora"),
@@ -105,6 +106,7 @@ pub const KEYS: &[&str] = &[
     "dpo",
     "orpo",
     "method",
+    "adapter",
     "freeze",
     "lora",
     "prefix_tuning",
@@ -195,7 +197,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
             }
         }
     }
-    let method = method::read(&mut top, from_scratch);
+    let (method, adapter) = method::read(&mut top, from_scratch);
     let dtypes = [("float32", WeightType::F32), ("bfloat16", WeightType::Bf16), ("float16", WeightType::F16)];
     let save_dtype = top.choice("save_dtype", WeightType::F32, &dtypes);
     let default_rate = match (objective.compares_answers(), &method) {
@@ -245,6 +247,7 @@ pub(super) fn read(entries: Vec<(Entry, Entry)>, issues: &mut Vec<Issue>) -> Tra
         ignore,
         output_dir,
         method,
+        adapter,
         save_dtype,
         run,
     }

@@ -1,10 +1,11 @@
 //! The keys that say which weights are trained.
 //!
-//! In: the group that holds them. Out: a [`TrainMethod`]. Not known: the other keys.
+//! In: the group that holds them. Out: a [`TrainMethod`], and the adapter that it goes on from. Not known: the other keys.
 
 use toolsmith_model::{LoraConfig, PrefixConfig, PrefixPositions, TargetModules, TrainMethod};
 
-use super::document::Entry;
+use super::adapter::StartingAdapter;
+use super::document::{Entry, Value};
 use super::group::Group;
 use super::issue::{Issue, Place};
 use super::keys::{FRACTION, POSITIVE, to_usize};
@@ -21,7 +22,7 @@ const METHODS: [(&str, Method); 3] =
 
 type Entries = Vec<(Entry, Entry)>;
 
-pub(super) fn read(top: &mut Group<'_>, from_scratch: bool) -> TrainMethod {
+pub(super) fn read(top: &mut Group<'_>, from_scratch: bool) -> (TrainMethod, Option<StartingAdapter>) {
     let method = top.choice("method", Method::Lora, &METHODS);
     let lora = only_with(top, "lora", method == Method::Lora, "lora");
     let prefix = only_with(top, "prefix_tuning", method == Method::PrefixTuning, "prefix_tuning");
@@ -33,12 +34,33 @@ pub(super) fn read(top: &mut Group<'_>, from_scratch: bool) -> TrainMethod {
         let message = "random weights have nothing to adapt; set method: full, or from_scratch: false";
         top.refuse("from_scratch", &Place::Absent, message);
     }
-    match method {
+    let adapter = top.text("adapter", "the folder of an adapter").map(|path| {
+        let repeated = written("lora", &lora).chain(written("prefix_tuning", &prefix)).collect();
+        StartingAdapter { path: path.into(), repeated }
+    });
+    if adapter.is_some() && method == Method::Full {
+        let message = "method: full trains the model's own weights. Merge the adapter into them first (toolsmith merge \
+                       --model MODEL --adapter DIR -o MERGED), set model: MERGED and drop adapter; or set method: lora \
+                       or prefix_tuning";
+        top.refuse("adapter", &Place::Absent, message);
+    }
+    let method = match method {
         Method::Full if frozen.is_empty() => TrainMethod::Full,
         Method::Full => TrainMethod::FullExcept(frozen),
         Method::Lora => TrainMethod::Lora(read_lora(lora, top.issues())),
         Method::PrefixTuning => TrainMethod::Prefix(read_prefix(prefix, top.issues())),
-    }
+    };
+    (method, adapter)
+}
+
+/// The keys of a group that have a value, and where they stand.
+fn written<'a>(group: &'a str, entries: &'a Entries) -> impl Iterator<Item = (String, Place)> + 'a {
+    entries.iter().filter(|(_, entry)| entry.value != Value::Null).filter_map(move |(key, _)| {
+        match &key.value {
+            Value::Text(name) => Some((format!("{group}.{name}"), key.place.clone())),
+            _ => None,
+        }
+    })
 }
 
 /// The keys of a group that one method has; with another it is refused.
@@ -89,7 +111,7 @@ fn read_prefix(entries: Entries, issues: &mut Vec<Issue>) -> PrefixConfig {
         prefix.refuse("encoder_hidden_size", &Place::Absent, message);
     }
     let positions =
-        [("after_prefix", PrefixPositions::AfterPrefix), ("from_zero", PrefixPositions::FromZero)];
+        [PrefixPositions::AfterPrefix, PrefixPositions::FromZero].map(|choice| (choice.as_str(), choice));
     let config = PrefixConfig {
         num_virtual_tokens: prefix.count("num_virtual_tokens", 1, " of keys").map_or(128, to_usize),
         encoder_hidden_size: projection.then(|| hidden.unwrap_or(512)),

@@ -4,6 +4,7 @@
 //! are those of Hugging Face's `TrainingArguments` and PEFT's `LoraConfig` where those have one; docs/training.md
 //! lists all keys with units and defaults. It opens no file and does not know whether a path exists.
 
+mod adapter;
 mod document;
 mod group;
 mod issue;
@@ -20,6 +21,7 @@ use toolsmith_chat::data::TrainOn;
 use toolsmith_chat::tokens::PartWeights;
 use toolsmith_model::{TrainMethod, WeightType};
 
+pub use adapter::StartingAdapter;
 pub use issue::{ConfigIssues, Issue, Place};
 pub use keys::KEYS;
 
@@ -60,6 +62,8 @@ pub struct TrainConfig {
     pub output_dir: PathBuf,
     /// Which weights are trained.
     pub method: TrainMethod,
+    /// The adapter that training goes on from; a new one where absent.
+    pub adapter: Option<StartingAdapter>,
     /// Type in which a fully trained model is saved at the end.
     pub save_dtype: WeightType,
     /// The loop's own values.

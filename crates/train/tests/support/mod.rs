@@ -99,6 +99,7 @@ pub(crate) fn job(
     TrainJob {
         decoder: decoder(),
         method,
+        adapter: None,
         samples,
         eval_samples: Vec::new(),
         options,
