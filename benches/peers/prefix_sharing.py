@@ -28,7 +28,7 @@ def train(options, model, folder, name, *words):
     output = folder / name
     config = folder / f"{name}.yaml"
     config.write_text(f"model: {model}\ndata: {Path(options.data).absolute()}\ntemplate: qwen2.5\noutput_dir: {output}\n"
-                      "method: lora\nnum_train_epochs: 1\nlearning_rate: 1e-4\n")
+                      "method: lora\nnum_train_epochs: 1\nlearning_rate: 1e-4\nskip_bad: true\n")
     keys = ["lora.r=8", "lora.target_modules=[q_proj, v_proj]", "lora.lora_dropout=0", *words]
     subprocess.run([options.toolsmith, "train", str(config), "--threads", "2", *keys], check=True, capture_output=True)
     steps = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]

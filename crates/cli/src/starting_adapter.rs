@@ -21,8 +21,9 @@ pub(crate) fn take(
     let Some(adapter) = &mut config.adapter else { return Ok(Ok(())) };
     adapter.path = adapter_folder(&adapter.path)?;
     let path = adapter.path.clone();
-    let base = base_of(&path).map_or_else(|_| String::new(), |base| format!("; it was trained on {base}"));
-    let unfit = || format!("adapter {}: does not fit the model {}{base}", path.display(), model.given);
+    let base = base_of(&path).map_or_else(|_| String::new(), |base| format!(", which was trained on {base}"));
+    let unfit =
+        || format!("the adapter {}{base}, cannot be put on the model {}", path.display(), model.given);
 
     let found = AdapterConfig::read(&path).with_context(|| format!("adapter {}", path.display()))?;
     let mut decoder = Decoder::measured(&model.weights, config.run.quantization, MeasuringDevice::new())?;
@@ -31,6 +32,6 @@ pub(crate) fn take(
         return Ok(Err(issues));
     }
     decoder.load_adapter(&path).with_context(unfit)?;
-    terminal::say(format_args!("going on from the adapter {}", path.display()));
+    terminal::say(format_args!("going on from the adapter {}{base}", path.display()));
     Ok(Ok(()))
 }

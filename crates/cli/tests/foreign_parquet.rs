@@ -105,7 +105,7 @@ fn rows_that_cannot_be_meant_are_refused_by_file_and_row() {
 fn rows_that_are_too_long_are_named() {
     let (place, _) = train(&[("input_ids", IDS)]);
     place.write("train.yaml", &format!("{CONFIG}max_length: 3\n"));
-    let ran = place.run(&["train", "train.yaml"]);
+    let ran = place.run(&["train", "train.yaml", "output_dir=shorter"]);
     let said =
         "error: data.parquet: 2 samples are longer than max_length 3 (the first: data.parquet:1). Raise it";
     assert!(ran.code == 1 && ran.stderr.contains(said), "{}", ran.stderr);

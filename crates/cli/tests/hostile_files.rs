@@ -269,3 +269,18 @@ fn files_without_records_are_told_in_one_line() {
     );
     assert_nothing_written(&place, "a folder");
 }
+
+#[test]
+fn what_can_be_read_is_reported_beside_a_file_that_cannot() {
+    let place = place_with(b"{\"messages\": []}\n");
+    std::fs::write(place.path("junk"), b"\x7fELF\0\0\0\0").expect("file");
+    let check = |files: &[&str]| place.run(&[&["check"], files, &["--model", "model"]].concat());
+    for files in [["data", "junk"], ["junk", "data"]] {
+        let ran = check(&files);
+        assert_eq!(ran.code, FAILED, "{}", ran.stdout);
+        assert!(ran.stdout.contains("no-messages"), "{}", ran.stdout);
+        assert!(ran.stderr.contains("error: junk: "), "{}", ran.stderr);
+    }
+    let missing = check(&["data", "nowhere"]);
+    assert_eq!((missing.code, missing.stdout.as_str()), (FAILED, ""), "{}", missing.stderr);
+}

@@ -173,3 +173,26 @@ fn adapter_gradients_with_dropout() {
     let glm = json!({"model_type": "glm", "attention_bias": true});
     check("glm", model(glm, lora(TargetModules::AllLinear, 0.1)), 2 * 6 * 2);
 }
+
+#[test]
+fn a_projection_that_changed_is_seen_without_a_backward_pass() {
+    let prefix = |encoder_hidden_size| {
+        let positions = PrefixPositions::AfterPrefix;
+        let config = PrefixConfig { num_virtual_tokens: 3, encoder_hidden_size, positions };
+        model(json!({"model_type": "llama"}), TrainMethod::Prefix(config))
+    };
+    let (mut model, batch, folder) = (prefix(Some(4)), batch(), tempfile::tempdir().unwrap());
+    let before = model.logprobs(&batch).unwrap();
+    assert_eq!(model.logprobs(&batch).unwrap(), before);
+    for parameter in model.parameters_mut() {
+        parameter.value.values.iter_mut().for_each(|value| *value += 0.5);
+    }
+    let after = model.logprobs(&batch).unwrap();
+    assert_ne!(after, before);
+    model.save_adapter(folder.path(), "base").unwrap();
+    let mut given = prefix(None);
+    given.load_adapter(folder.path()).unwrap();
+    for (found, after) in given.logprobs(&batch).unwrap().iter().zip(&after) {
+        assert!((found - after).abs() < 1e-4, "{found} is not {after}");
+    }
+}

@@ -76,7 +76,7 @@ pub enum PrepareError {
     )]
     WorkerLost,
     /// A prepared file cannot be understood.
-    #[error("{}: cannot be read as prepared data: {detail}. Mend it, or make it again with `toolsmith prepare`", path.display())]
+    #[error("{}: cannot be read as prepared data: {detail}. Mend it, or make it again from its records with `toolsmith prepare`", path.display())]
     NotPrepared {
         /// The Parquet file.
         path: PathBuf,

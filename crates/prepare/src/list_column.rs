@@ -34,7 +34,8 @@ where
     T: ArrowPrimitiveType,
     T::Native: TryInto<i32> + Display,
 {
-    let narrow = |&value: &T::Native| value.try_into().map_err(|_| format!("{value} is no token id"));
+    let narrow =
+        |&value: &T::Native| value.try_into().map_err(|_| format!("{value} does not fit into 32 bits"));
     values.as_primitive::<T>().values().iter().map(narrow).collect()
 }
 

@@ -22,7 +22,11 @@ use crate::{Origin, PrepareError, Rows, damage};
 const READ_BATCH_ROWS: usize = 1024;
 
 /// Columns of records: beside them, `input_ids` without labels are left over from something else.
-const RECORD_COLUMNS: [&str; 5] = ["messages", "conversations", "prompt", "instruction", "text"];
+const RECORD_COLUMNS: [&str; 8] =
+    ["messages", "conversations", "prompt", "instruction", "text", "chosen", "rejected", "chat"];
+
+/// Masks that say nothing about which tokens are trained.
+const OTHER_MASKS: [&str; 2] = ["attention_mask", "special_tokens_mask"];
 
 /// Prepared data read back.
 #[derive(Debug)]
@@ -73,6 +77,12 @@ fn is_labelled(schema: &Schema) -> bool {
     has(schema, "labels") || MASKS.iter().any(|mask| has(schema, mask))
 }
 
+/// A column that may say which tokens are trained, in a way that is not read.
+fn unknown_mask(schema: &Schema) -> Option<&String> {
+    let names = schema.fields().iter().map(|field| field.name());
+    names.into_iter().find(|name| name.contains("mask") && !OTHER_MASKS.contains(&name.as_str()))
+}
+
 fn is_of_pairs(schema: &Schema) -> bool {
     let is_whole =
         |prefix: &&str| ["input_ids", "labels"].iter().all(|name| has(schema, &format!("{prefix}{name}")));
@@ -105,6 +115,13 @@ pub fn read_prepared(path: &Path) -> Result<Prepared, PrepareError> {
     let facts = facts(builder.metadata());
     let pairs = is_of_pairs(builder.schema());
     let unlabelled = !pairs && !is_labelled(builder.schema());
+    if unlabelled && let Some(mask) = unknown_mask(builder.schema()) {
+        return Err(broken(format!(
+            "column {mask:?} is a mask that is not known, and nothing else says which tokens are trained. Call it {}, 1 where \
+             trained, or drop it",
+            MASKS[0]
+        )));
+    }
     let prefixes = if pairs { &PAIR_PREFIXES[..] } else { &[""] };
     let mut reader = damage::read(|| builder.with_batch_size(READ_BATCH_ROWS).build()).map_err(damaged)?;
     let mut rows = Rows::default();

@@ -146,6 +146,8 @@ fn what_axolotl_writes_beside_the_labels_is_no_hindrance() {
 fn records_with_ids_left_over_are_still_records() {
     let text: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
     assert!(!is_prepared(&file(vec![("text", Arc::clone(&text)), ("input_ids", ids())]).path));
+    let answers = vec![("chosen", Arc::clone(&text)), ("rejected", Arc::clone(&text)), ("input_ids", ids())];
+    assert!(!is_prepared(&file(answers).path));
     assert!(is_prepared(&file(vec![("text", text), ("input_ids", ids()), ("labels", labels())]).path));
 }
 
@@ -173,7 +175,10 @@ fn what_would_be_trained_otherwise_than_meant_is_refused_by_its_row() {
         ("row 2: each of the labels is the id behind its place", with("labels", of([21, 22, 23, -100]))),
         ("row 2: each of the labels is the id behind its place", with("labels", of([-100, 22, 23, 2]))),
         ("row 2: input_ids holds -1", with("input_ids", of([20, 21, 22, -1]))),
-        ("row 2: input_ids: 4294967296 is no token id", with("input_ids", of([20, 21, 22, 1 << 32]))),
+        (
+            "row 2: input_ids: 4294967296 does not fit into 32 bits",
+            with("input_ids", of([20, 21, 22, 1 << 32])),
+        ),
         (
             "row 1: labels: a list of Float32",
             with("labels", {
@@ -190,6 +195,10 @@ fn what_would_be_trained_otherwise_than_meant_is_refused_by_its_row() {
             "row 2: position_ids begin again at position 2",
             with("position_ids", list_of::<Int64Type>(&[[0, 1, 2, 3], [0, 1, 0, 1]])),
         ),
+        (
+            "row 2: position_ids go from 1 to 5 at position 2",
+            with("position_ids", list_of::<Int64Type>(&[[0, 1, 2, 3], [0, 1, 5, 6]])),
+        ),
         ("row 2: seq_lengths has 2 numbers", with("seq_lengths", list_of::<Int64Type>(&[&[4][..], &[2, 2]]))),
         (
             "row 1: completion_mask: holds 2; expected 0 or 1",
@@ -202,6 +211,17 @@ fn what_would_be_trained_otherwise_than_meant_is_refused_by_its_row() {
     ] {
         assert!(found.contains(said), "{said}: {found}");
     }
+}
+
+#[test]
+fn a_mask_of_another_name_is_not_passed_over() {
+    let mask = || list_of::<Int8Type>(&[[0, 0, 1, 1]; 2]);
+    let read = |columns| read_prepared(&file(columns).path).map(|prepared| prepared.unlabelled);
+    let said = read(vec![("input_ids", ids()), ("loss_mask", mask())]).expect_err("unknown").to_string();
+    assert!(said.contains("column \"loss_mask\" is a mask that is not known"), "{said}");
+    let known = vec![("input_ids", ids()), ("completion_mask", mask()), ("loss_mask", mask())];
+    assert!(!read(known).expect("another column says it"));
+    assert!(read(vec![("input_ids", ids()), ("special_tokens_mask", mask())]).expect("says nothing"));
 }
 
 #[test]

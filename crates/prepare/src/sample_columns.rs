@@ -113,7 +113,15 @@ impl<'a> SampleColumns<'a> {
         };
         let positions = self.values("position_ids", row, length, integers)?.unwrap_or_default();
         if let Some(before) = positions.windows(2).position(|pair| pair[0].checked_add(1) != Some(pair[1])) {
-            return Err(packed(format!("position_ids begin again at position {}", before + 1)));
+            let at = before + 1;
+            if positions[at] > positions[before] {
+                return Err(format!(
+                    "position_ids go from {} to {} at position {at}; here positions count up by one. Write the row without \
+                     gaps and padding",
+                    positions[before], positions[at]
+                ));
+            }
+            return Err(packed(format!("position_ids begin again at position {at}")));
         }
         let lengths = self.column("seq_lengths").map(|column| integers(column, row)).transpose();
         let lengths = lengths.map_err(|found| format!("seq_lengths: {found}"))?;

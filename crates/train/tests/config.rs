@@ -240,6 +240,9 @@ fn an_adapter_gives_the_shape_and_a_key_may_only_repeat_it() {
     assert_eq!(beside(&adapter, repeated), with_dropout(0.0));
     assert_eq!(beside(&adapter, "lora: {lora_dropout: 0.1}\n"), with_dropout(0.1));
 
+    let dora = AdapterConfig::Lora(LoraConfig { use_dora: true, ..found.clone() });
+    insta::assert_snapshot!(beside(&dora, "lora: {lora_dropout: 0.1}\n").unwrap_err(), @"train.yaml:5: lora.lora_dropout: found 0.1, but the adapter runs/sft/adapter has use_dora, which is trained without dropout here; drop the key");
+
     let other =
         "lora:\n  r: 16\n  target_modules: [q_proj]\n  use_rslora: false\n  modules_to_save: [lm_head]\n";
     insta::assert_snapshot!(beside(&adapter, other).unwrap_err(), @r"

@@ -128,8 +128,8 @@ pub(super) fn unrecognised(record: &Json) -> DataError {
         "This is raw ToolAlpaca data: run `toolsmith convert toolalpaca` first"
     } else if has("content") && has("summary") {
         "This is raw AdvertiseGen data: run `toolsmith convert advertisegen` first"
-    } else if has("input_ids") && has("labels") {
-        "This is prepared data: train on it as it is"
+    } else if has("input_ids") {
+        "These are token ids: `train` reads them from Parquet (in Hugging Face datasets: to_parquet)"
     } else {
         "Name the format with --format"
     };

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use toolsmith_chat::batch::Truncation;
@@ -10,7 +11,8 @@ use toolsmith_chat::check::{Checker, Code};
 use toolsmith_chat::template::{ChatTemplate, TemplateName};
 use toolsmith_chat::tokens::ChatTokenizer;
 use toolsmith_prepare::{
-    Answers, CheckOptions, CheckReport, Inspector, Mended, PipelineOptions, Progress, check_files, mend_files,
+    Answers, CheckOptions, CheckReport, FileRecords, Inspector, Mended, PipelineOptions, PrepareError,
+    Progress, check_files, mend_files,
 };
 
 use super::prepare::{FOUND_ERRORS, pipeline_options, total_bytes};
@@ -37,7 +39,9 @@ pub(crate) fn run(
     }
     let folder = args.model.as_deref().map(|model| ModelFolder::open(model, Need::Tokenizer)).transpose()?;
     let tokenizer = folder.as_ref().map(ModelFolder::tokenizer).transpose()?;
-    let options = options(args, threads)?;
+    let mut options = options(args, threads)?;
+    // Mended data must not lack a file.
+    let unreadable = if args.fix.is_some() { Vec::new() } else { set_unreadable_aside(&mut options)? };
     let inspector = inspector(args, &options, folder.as_ref(), tokenizer.as_ref())?;
 
     let bar = terminal::byte_bar(total_bytes(&options.sources));
@@ -64,7 +68,32 @@ pub(crate) fn run(
         ReportFormat::Github => github::write(&checked, out)?,
     }
     out.flush()?;
-    Ok(exit_code(&report))
+    for error in &unreadable {
+        terminal::say(format_args!("error: {error}"));
+    }
+    Ok(if unreadable.is_empty() { exit_code(&report) } else { ExitCode::FAILURE })
+}
+
+/// Takes files that hold no records at all out of the sources, so that the others are reported all the same. A missing
+/// file, or none that can be read, is an error at once.
+fn set_unreadable_aside(options: &mut CheckOptions) -> Result<Vec<PrepareError>, PrepareError> {
+    let (mut kept, mut data, mut unreadable) = (Vec::new(), 0, Vec::new());
+    for (index, (path, format)) in options.sources.iter().zip(&options.formats).enumerate() {
+        match FileRecords::open(path, options.pipeline.max_record_bytes, &Arc::default()) {
+            Ok(_) => {
+                kept.push((path.clone(), format.clone()));
+                data += usize::from(index < options.data);
+            }
+            Err(error) if path.exists() => unreadable.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if data == 0 && !unreadable.is_empty() {
+        return Err(unreadable.swap_remove(0));
+    }
+    (options.sources, options.formats) = kept.into_iter().unzip();
+    options.data = data;
+    Ok(unreadable)
 }
 
 fn exit_code(report: &CheckReport) -> ExitCode {

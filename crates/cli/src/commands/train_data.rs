@@ -146,7 +146,7 @@ fn check_lengths(prepared: &Prepared, limit: usize, path: &Path) -> anyhow::Resu
     let mut long = prepared.rows.iter().filter(|row| row.input_ids.len() > limit);
     if let Some(first) = long.next() {
         bail!(
-            "{}: {} samples are longer than max_length {limit} (the first: {}). Raise it, or prepare the data with --max-length {limit} --skip-bad",
+            "{}: {} samples are longer than max_length {limit} (the first: {}). Raise it, or prepare their records with --max-length {limit} --skip-bad",
             path.display(),
             long.count() + 1,
             name(&first, &prepared.sources)

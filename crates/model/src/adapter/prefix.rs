@@ -19,9 +19,7 @@ pub(super) fn attach_new<D: Device>(
     rng: CounterRng,
 ) -> Result<(), ModelError> {
     config.check()?;
-    let mut prefix = PrefixAdapter::new(config.clone(), &decoder.config, &decoder.device, rng);
-    prefix.project(&decoder.device);
-    decoder.prefix = Some(prefix);
+    decoder.prefix = Some(PrefixAdapter::new(config.clone(), &decoder.config, &decoder.device, rng));
     decoder.adapter = Some(AdapterConfig::Prefix(config));
     Ok(())
 }

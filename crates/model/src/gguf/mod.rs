@@ -87,7 +87,7 @@ impl GgufFile {
             path: self.path.clone(),
             name,
             expected: shape.to_vec(),
-            settings: "config.json",
+            settings: "its header",
         };
         let place = self.place(name).ok_or_else(|| missing(name.to_owned()))?;
         let info = self.tensors.get(&place.name).ok_or_else(|| missing(place.name.clone()))?;
@@ -97,7 +97,7 @@ impl GgufFile {
                 name: place.name,
                 found: info.shape.clone(),
                 expected: shape.to_vec(),
-                settings: "config.json",
+                settings: "its header",
             });
         }
         Ok((place, info))

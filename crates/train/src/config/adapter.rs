@@ -41,6 +41,16 @@ impl TrainConfig {
         }
         let mut issues = Vec::new();
         let mut refuse = |place: &Place, message| issues.push(Issue { place: place.clone(), message });
+        if let TrainMethod::Lora(LoraConfig { use_dora: true, lora_dropout, .. }) = &kept
+            && *lora_dropout > 0.0
+            && let Some(place) = place("lora.lora_dropout")
+        {
+            let message = format!(
+                "lora.lora_dropout: found {lora_dropout}, but the adapter {adapter} has use_dora, which is trained without \
+                 dropout here; drop the key"
+            );
+            refuse(place, message);
+        }
         let (wanted, has) = (name(&self.method), name(&kept));
         if wanted == has {
             let settings = settings(&self.method, layers).into_iter().zip(settings(&kept, layers));
