@@ -83,8 +83,9 @@ fn what_does_not_fit_is_told_before_any_data_is_read() {
     refused(&["method=prefix_tuning"], 2, &["is one of lora; set method: lora"]);
     refused(&["adapter=base"], 1, &["base: has no adapter_config.json"]);
     let tensor = "`base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` has shape [4, 32], expected [4, 48]";
-    let unfit =
-        "error: the adapter tuned/adapter, which was trained on base, cannot be put on the model wide/model";
-    refused(&["model=wide/model"], 1, &[unfit, tensor, "is adapter_config.json from another model?"]);
+    let adapter = "error: the adapter tuned/adapter, which was trained on ";
+    let unfit = "base/model, cannot be put on the model wide/model";
+    let hint = "is adapter_config.json from another model?";
+    refused(&["model=wide/model"], 1, &[adapter, unfit, tensor, hint]);
     assert!(!place.exists("preferring"));
 }
