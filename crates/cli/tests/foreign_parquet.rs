@@ -102,6 +102,14 @@ fn rows_that_cannot_be_meant_are_refused_by_file_and_row() {
 }
 
 #[test]
+fn ids_that_records_leave_out_are_told() {
+    let (_, ran) = train(&[("input_ids", IDS), ("prompt", IDS)]);
+    let said =
+        "warning: data.parquet: input_ids without labels are left out; the records beside them are read";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+#[test]
 fn rows_that_are_too_long_are_named() {
     let (place, _) = train(&[("input_ids", IDS)]);
     place.write("train.yaml", &format!("{CONFIG}max_length: 3\n"));

@@ -52,7 +52,7 @@ pub use pipeline::{Accepted, Chunk, Pipeline, PipelineOptions, Progress, Sample,
 pub use prepare::{
     Outcome, Outputs, PrepareOptions, Written, prepare_in_memory, prepare_to_parquet, up_to_date,
 };
-pub use read_prepared::{Prepared, is_parquet, is_prepared, read_prepared};
+pub use read_prepared::{Prepared, is_parquet, is_prepared, leaves_ids_out, read_prepared};
 pub use record::{Record, RecordFormat};
 pub use row_group::{RowGroup, RowGroupEncoder, RowKind};
 pub use rows::{IGNORE_INDEX, Origin, Row, Rows};

@@ -53,9 +53,18 @@ pub fn is_parquet(path: &Path) -> bool {
 /// Whether the file is Parquet that holds token ids, of samples or of pairs, as opposed to records that are still to be
 /// prepared.
 pub fn is_prepared(path: &Path) -> bool {
+    schema_is(path, holds_prepared)
+}
+
+/// Whether the file is Parquet of records that have token ids beside them, which are not read.
+pub fn leaves_ids_out(path: &Path) -> bool {
+    schema_is(path, |schema| has(schema, "input_ids") && !holds_prepared(schema))
+}
+
+fn schema_is(path: &Path, holds: fn(&Schema) -> bool) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    let Ok(builder) = damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file)) else { return false };
-    holds_prepared(builder.schema())
+    damage::read(|| ParquetRecordBatchReaderBuilder::try_new(file))
+        .is_ok_and(|builder| holds(builder.schema()))
 }
 
 /// Whether these are the columns of prepared data.

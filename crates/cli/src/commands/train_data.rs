@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use toolsmith_chat::batch;
 use toolsmith_prepare::{
-    Answers, Outcome, PrepareOptions, Prepared, Row, Rows, SampleMaker, is_prepared, prepare_in_memory,
-    read_prepared,
+    Answers, Outcome, PrepareOptions, Prepared, Row, Rows, SampleMaker, is_prepared, leaves_ids_out,
+    prepare_in_memory, read_prepared,
 };
 use toolsmith_train::Sample;
 
@@ -47,6 +47,10 @@ pub(super) fn load_samples(
             }
             append(&mut samples, &prepared.rows, prepared.pairs, &prepared.sources)?;
             continue;
+        }
+        if leaves_ids_out(&path) {
+            let text = "input_ids without labels are left out; the records beside them are read";
+            terminal::say(format_args!("{} {name}: {text}", painted(styles.warning, "warning:")));
         }
         let bar = terminal::byte_bar(total_bytes(std::slice::from_ref(&path)));
         bar.set_message(format!("reading {what}"));

@@ -18,6 +18,8 @@ mod rope;
 mod rows;
 mod simd;
 mod unpack;
+#[cfg(target_arch = "x86_64")]
+mod unpack_avx512;
 
 use std::sync::Arc;
 

@@ -14,12 +14,17 @@ use super::panels::Engine;
 use super::rows::{check_ids, for_each_row, row};
 use super::simd::{fold_apart, vectorised};
 use super::unpack::{UNIT, Unpack, with_format};
+#[cfg(target_arch = "x86_64")]
+use super::unpack_avx512::{self, Registers};
 use super::{Read, Write};
 use crate::blocks::{BlockFormat, PackedMatrix};
 use crate::device::{Matrix, Transpose};
 
 /// Up to this many rows are multiplied in registers: unpacking for each is cheaper than a product of so few rows.
 const FEW_ROWS: usize = 8;
+/// Rows that meet weights while they are in registers.
+#[cfg(target_arch = "x86_64")]
+const TOGETHER: usize = 4;
 /// Weights of a task of the few-rows way.
 const TASK_WEIGHTS: usize = 1 << 15;
 /// Largest piece that is unpacked: output columns and inner length. 1 MB, which a core's own cache holds.
@@ -161,8 +166,16 @@ fn unpack_row<F: Unpack>(row: &[u8], first: usize, out: &mut [f32]) {
     }
 }
 
+/// A format, whatever this machine unpacks it with.
+#[cfg(target_arch = "x86_64")]
+trait Format: Unpack + Registers {}
+#[cfg(target_arch = "x86_64")]
+impl<F: Unpack + Registers> Format for F {}
+#[cfg(not(target_arch = "x86_64"))]
+use Unpack as Format;
+
 /// The product where few rows meet many weights: `a · packedᵀ`.
-fn few_rows<F: Unpack>(call: &Call<'_>) {
+fn few_rows<F: Format>(call: &Call<'_>) {
     let Call { alpha, a, packed, beta, to, at, .. } = *call;
     // Inputs filled up with zeros, which meet whatever fills the last unit of the weights.
     let width = packed.cols().next_multiple_of(UNIT);
@@ -177,6 +190,26 @@ fn few_rows<F: Unpack>(call: &Call<'_>) {
         *cell = if beta == 0.0 { alpha * sum } else { beta * *cell + alpha * sum };
     };
     call.over_columns((TASK_WEIGHTS / width.max(1)).max(1), |first, columns| {
+        #[cfg(target_arch = "x86_64")]
+        if unpack_avx512::is_available() {
+            for column in first..first + columns {
+                let weights = packed.row(column);
+                let mut r = 0;
+                while r + TOGETHER <= a.at.rows {
+                    let inputs = std::array::from_fn(|i| input(r + i));
+                    // SAFETY: detected above.
+                    let sums = unsafe { unpack_avx512::dots::<F, TOGETHER>(weights, inputs) };
+                    sums.into_iter().enumerate().for_each(|(i, sum)| write(r + i, column, sum));
+                    r += TOGETHER;
+                }
+                for r in r..a.at.rows {
+                    // SAFETY: as above.
+                    let [sum] = unsafe { unpack_avx512::dots::<F, 1>(weights, [input(r)]) };
+                    write(r, column, sum);
+                }
+            }
+            return;
+        }
         vectorised(
             #[inline(always)]
             || {

@@ -39,7 +39,7 @@ pub(super) struct Int8;
 pub(super) struct Nf4;
 
 #[inline(always)]
-fn float(bytes: &[u8]) -> f32 {
+pub(super) fn float(bytes: &[u8]) -> f32 {
     f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
 }
 
