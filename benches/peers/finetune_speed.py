@@ -87,7 +87,7 @@ def ours(options, model, prepared, method, folder):
     output = folder / f"run-{method}"
     config = folder / f"{method}.yaml"
     config.write_text(f"model: {model}\ndata: {prepared}\noutput_dir: {output}\nmethod: {method}\nbatch_size: {BATCH}\n"
-                      f"num_train_epochs: 1\nlearning_rate: 1e-4\n")
+                      f"num_train_epochs: 1\nlearning_rate: 1e-4\nmax_length: 8192\n")
     words = ["lora.r=8", "lora.target_modules=[q_proj, v_proj]"] if method == "lora" else []
     return [options.toolsmith, "train", str(config), "--threads", "2", *words, *options.set], output / "metrics.jsonl"
 
