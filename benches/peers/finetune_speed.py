@@ -7,7 +7,8 @@ Pinned: Python 3.11, torch 2.15.0, transformers 5.23.0, peft 0.21.2, pyarrow. f3
         [--samples 600] [--methods lora full prefix_tuning] [--peers usual careful] [--set KEY=VALUE ...]
 
 The model is random: hidden 256, 4 layers, 4 heads, 2 key-value heads, MLP 704, the tokenizer's vocabulary, tied. `usual` is
-what everyone runs: transformers (and PEFT), padded batches, logits of every position. `careful` is given what toolsmith
+what everyone runs: transformers (and PEFT), padded batches, logits of every position (so samples over 4096 tokens are
+left out: a batch of the longest would not fit into memory). `careful` is given what toolsmith
 does: the samples of a step packed into one row (with a block-diagonal mask), logits at supervised positions only. LoRA has
 rank 8 on q and v. Each program runs in its own process; times are the sum of its steps, without loading; memory is the
 whole process's peak. Prints one JSON object.
@@ -26,6 +27,7 @@ from pathlib import Path
 SHAPE = dict(hidden_size=256, intermediate_size=704, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
              tie_word_embeddings=True, max_position_embeddings=8192)
 BATCH = 4
+LONGEST = 4096
 
 
 def build(folder, method):
@@ -87,7 +89,7 @@ def ours(options, model, prepared, method, folder):
     output = folder / f"run-{method}"
     config = folder / f"{method}.yaml"
     config.write_text(f"model: {model}\ndata: {prepared}\noutput_dir: {output}\nmethod: {method}\nbatch_size: {BATCH}\n"
-                      f"num_train_epochs: 1\nlearning_rate: 1e-4\nmax_length: 8192\n")
+                      f"num_train_epochs: 1\nlearning_rate: 1e-4\n")
     words = ["lora.r=8", "lora.target_modules=[q_proj, v_proj]"] if method == "lora" else []
     return [options.toolsmith, "train", str(config), "--threads", "2", *words, *options.set], output / "metrics.jsonl"
 
@@ -130,6 +132,7 @@ def main():
         import pyarrow.parquet as parquet
 
         table = parquet.read_table(prepared)
+        table = table.take([i for i, row in enumerate(table["input_ids"].to_pylist()) if len(row) <= LONGEST])
         step = max(1, len(table) // options.samples)
         chosen = table.take(list(range(0, len(table), step))[:options.samples])
         parquet.write_table(chosen, cut)
