@@ -7,11 +7,11 @@ Pinned: Python 3.11, torch 2.15.0, transformers 5.23.0, peft 0.21.2, pyarrow. f3
         [--samples 600] [--methods lora full prefix_tuning] [--peers usual careful] [--set KEY=VALUE ...]
 
 The model is random: hidden 256, 4 layers, 4 heads, 2 key-value heads, MLP 704, the tokenizer's vocabulary, tied. `usual` is
-what everyone runs: transformers (and PEFT), padded batches, logits of every position (so samples over 4096 tokens are
-left out: a batch of the longest would not fit into memory). `careful` is given what toolsmith
-does: the samples of a step packed into one row (with a block-diagonal mask), logits at supervised positions only. LoRA has
-rank 8 on q and v. Each program runs in its own process; times are the sum of its steps, without loading; memory is the
-whole process's peak. Prints one JSON object.
+what everyone runs: transformers (and PEFT), padded batches, logits of every position; a batch with more than 4096 tokens a
+sample would not fit into memory, so such samples are left out for all. `careful` is given what toolsmith does: the samples
+of a step packed into one row (with a block-diagonal mask), logits at supervised positions only. LoRA has rank 8 on q and v.
+Each program runs in its own process; times are the sum of its steps, without loading; memory is the whole process's peak.
+Prints one JSON object.
 """
 
 import argparse
