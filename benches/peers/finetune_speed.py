@@ -30,6 +30,16 @@ BATCH = 4
 LONGEST = 4096
 
 
+def random_model(folder, tokenizer):
+    """Makes the model's folder."""
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    Qwen2ForCausalLM(Qwen2Config(vocab_size=151936, **SHAPE)).save_pretrained(folder)
+    for file in Path(tokenizer).iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
 def build(folder, method):
     import torch
     from transformers import Qwen2ForCausalLM
@@ -118,14 +128,9 @@ def main():
     if options.only:
         return peer(options)
 
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        model = folder / "model"
-        Qwen2ForCausalLM(Qwen2Config(vocab_size=151936, **SHAPE)).save_pretrained(model)
-        for file in Path(options.tokenizer).iterdir():
-            (model / file.name).write_bytes(file.read_bytes())
+        model = random_model(folder / "model", options.tokenizer)
         prepared, cut = folder / "all.parquet", folder / "data.parquet"
         measured([options.toolsmith, "prepare", *options.data, "--model", str(model), "--template", "qwen2.5", "--skip-bad",
                   "-o", str(prepared)])

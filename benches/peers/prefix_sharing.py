@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from finetune_speed import SHAPE
+from finetune_speed import random_model
 
 
 def train(options, model, folder, name, *words):
@@ -46,18 +46,13 @@ def main():
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    from transformers import Qwen2Config, Qwen2ForCausalLM
-
     samples = len(Path(options.data).read_text().splitlines())
     ways = {"apart": ["share_prefixes=false", f"batch_size={options.batch_size}"],
             "planned": [f"batch_size={options.batch_size}"], "all at once": [f"batch_size={samples}"]}
     runs = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        model = folder / "model"
-        Qwen2ForCausalLM(Qwen2Config(vocab_size=151936, **SHAPE)).save_pretrained(model)
-        for file in Path(options.tokenizer).iterdir():
-            (model / file.name).write_bytes(file.read_bytes())
+        model = random_model(folder / "model", options.tokenizer)
         for turn in range(options.rounds):
             for way, words in ways.items():
                 runs[way].append(train(options, model, folder, f"{way.replace(' ', '-')}-{turn}", *words))

@@ -21,7 +21,7 @@ use crate::check_report::{Checked, github, json, sarif, text};
 use crate::datasets;
 use crate::hub::Need;
 use crate::model_folder::ModelFolder;
-use crate::terminal::{self, Styles};
+use crate::terminal::{self, Styles, painted};
 
 /// Places shown of each rule, to people and to programs.
 const SHOWN: usize = 3;
@@ -69,7 +69,7 @@ pub(crate) fn run(
     }
     out.flush()?;
     for error in &unreadable {
-        terminal::say(format_args!("error: {error}"));
+        terminal::say(format_args!("{} {error}", painted(styles.bad, "error:")));
     }
     Ok(if unreadable.is_empty() { exit_code(&report) } else { ExitCode::FAILURE })
 }
